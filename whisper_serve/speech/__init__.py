@@ -1,0 +1,46 @@
+"""From a file's bytes to windows of speech, and from the windows' transcripts to a response.
+
+Knows neither the model that transcribes nor any server; needs numpy and PyAV, and onnxruntime to find speech.
+"""
+
+from whisper_serve.speech.audio import SAMPLE_RATE, Audio, AudioStream, load_audio, open_audio
+from whisper_serve.speech.container import Source
+from whisper_serve.speech.errors import AudioDecodeError, AudioTooLong, SpeechError, VadUnavailable
+from whisper_serve.speech.formats import RESPONSE_FORMATS, Format, RenderOptions, render
+from whisper_serve.speech.languages import LANGUAGES, language_code, language_name
+from whisper_serve.speech.transcript import Segment, Transcript, WindowTranscript, Word, merge
+from whisper_serve.speech.vad import SileroVad, Span, VadOptions, speech_spans
+from whisper_serve.speech.windows import WINDOW_SAMPLES, WINDOW_SECONDS, Window, cut_windows
+
+__all__ = [
+    "LANGUAGES",
+    "RESPONSE_FORMATS",
+    "SAMPLE_RATE",
+    "WINDOW_SAMPLES",
+    "WINDOW_SECONDS",
+    "Audio",
+    "AudioDecodeError",
+    "AudioStream",
+    "AudioTooLong",
+    "Format",
+    "RenderOptions",
+    "Segment",
+    "SileroVad",
+    "Source",
+    "Span",
+    "SpeechError",
+    "Transcript",
+    "VadOptions",
+    "VadUnavailable",
+    "Window",
+    "WindowTranscript",
+    "Word",
+    "cut_windows",
+    "language_code",
+    "language_name",
+    "load_audio",
+    "merge",
+    "open_audio",
+    "render",
+    "speech_spans",
+]

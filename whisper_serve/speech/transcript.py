@@ -1,0 +1,154 @@
+"""Transcripts as values: what the model said of each window, and of the whole file.
+
+Times are seconds: in a `WindowTranscript` from the start of the window, in a `Transcript` from that of the
+file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from whisper_serve.speech.languages import UNSPACED
+
+#: Mel frames (10 ms) a second: the unit of `Segment.seek`.
+FRAMES_PER_SECOND = 100
+#: Window starts fall on mel frames and token timestamps on 20 ms, so nothing is lost at two decimals.
+TIME_DECIMALS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word with the space or punctuation that the model put around it."""
+
+    word: str
+    start: float
+    end: float
+    probability: float
+
+    def shifted(self, seconds: float) -> Word:
+        """The same word, `seconds` later."""
+        return replace(self, start=_time(self.start + seconds), end=_time(self.end + seconds))
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of speech between two timestamps, with the model's own measures of it.
+
+    `seek` is where the window starts, in mel frames of 10 ms; `avg_logprob`, `compression_ratio` and
+    `no_speech_prob` are those of the window's decoding, under OpenAI's names.
+    """
+
+    id: int
+    seek: int
+    start: float
+    end: float
+    text: str
+    tokens: tuple[int, ...]
+    temperature: float
+    avg_logprob: float
+    compression_ratio: float
+    no_speech_prob: float
+    words: tuple[Word, ...] = ()
+
+    def shifted(self, seconds: float, number: int) -> Segment:
+        """The same segment, `seconds` later, with `number` as its id."""
+        return replace(
+            self,
+            id=number,
+            seek=self.seek + round(seconds * FRAMES_PER_SECOND),
+            start=_time(self.start + seconds),
+            end=_time(self.end + seconds),
+            words=tuple(word.shifted(seconds) for word in self.words),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WindowTranscript:
+    """One window's result; `language_probability` is None when the language was given, not detected."""
+
+    language: str
+    language_probability: float | None
+    segments: tuple[Segment, ...]
+
+    @property
+    def text(self) -> str:
+        return "".join(segment.text for segment in self.segments)
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """A whole file's result; `language` is a code, or empty when there was no speech to tell it from."""
+
+    task: str
+    language: str
+    duration: float
+    text: str
+    segments: tuple[Segment, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        return tuple(word for segment in self.segments for word in segment.words)
+
+
+def merge(
+    parts: Iterable[tuple[float, WindowTranscript]],
+    *,
+    task: str,
+    duration: float,
+    language: str | None = None,
+    warnings: Iterable[str] = (),
+) -> Transcript:
+    """Join the transcripts of a file's windows, each with its start in seconds, in the order of the file.
+
+    `language` is the code that the caller asked for; without it the file's language is that of the windows
+    with the most probability together, the earlier one at a tie.
+    """
+    windows = list(parts)
+    return Transcript(
+        task=task,
+        language=language or _spoken_language(part for _, part in windows),
+        duration=duration,
+        text=join_texts((part.text, part.language) for _, part in windows),
+        segments=_renumbered(windows),
+        warnings=tuple(warnings),
+    )
+
+
+def join_texts(texts: Iterable[tuple[str, str]]) -> str:
+    """Join the texts of consecutive windows, each with its language's code, into one without outer spaces.
+
+    Whisper starts a text with a space in languages that use them, but not always: one is put between two
+    windows where both lack it, unless the language does without spaces.
+    """
+    joined = ""
+    for text, language in texts:
+        if needs_space(joined, text, language):
+            joined += " "
+        joined += text
+    return joined.strip()
+
+
+def needs_space(before: str, after: str, language: str) -> bool:
+    """Whether a space is missing between the text of one window and that of the next."""
+    if not before or not after or language in UNSPACED:
+        return False
+    return not before[-1].isspace() and not after[0].isspace()
+
+
+def _renumbered(windows: list[tuple[float, WindowTranscript]]) -> tuple[Segment, ...]:
+    placed = ((start, segment) for start, part in windows for segment in part.segments)
+    return tuple(segment.shifted(start, number) for number, (start, segment) in enumerate(placed))
+
+
+def _spoken_language(parts: Iterable[WindowTranscript]) -> str:
+    weights: dict[str, float] = {}
+    for part in parts:
+        weight = 1.0 if part.language_probability is None else part.language_probability
+        weights[part.language] = weights.get(part.language, 0.0) + weight
+    return max(weights, key=weights.__getitem__, default="")
+
+
+def _time(seconds: float) -> float:
+    return round(seconds, TIME_DECIMALS)
