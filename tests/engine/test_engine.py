@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from whisper.model import Whisper
+
+from tests.engine.conftest import Reference
+from tests.tiny import TINY
+from whisper_serve.engine import DecodingOptions, Engine, resolve_device
+from whisper_serve.engine.engine import Audio, resolve_dtype
+from whisper_serve.engine.weights import Dimensions, load_weights
+
+GREEDY = DecodingOptions(language="en", temperatures=(0.0,), max_tokens=24)
+# Every row asks for something else: prompts of other lengths, languages, tasks, with and without times.
+MIXED = (
+    GREEDY,
+    replace(GREEDY, language="fr", prompt="une histoire"),
+    replace(GREEDY, timestamps=False),
+    replace(GREEDY, task="translate", language="de"),
+    replace(GREEDY, language=None, prompt="names such as Nemo and Aronnax " * 30),
+    replace(GREEDY, max_tokens=5),
+    replace(GREEDY, language=None, timestamps=False),
+    replace(GREEDY, prompt="x", max_tokens=32),
+)
+
+
+@pytest.mark.parametrize("options", MIXED, ids=range(len(MIXED)))
+def test_a_window_decodes_to_the_tokens_of_openai_whisper(
+    tiny_engine: Engine,
+    tiny_reference: Whisper,
+    decode_reference: Reference,
+    noises: Sequence[Audio],
+    options: DecodingOptions,
+) -> None:
+    for window in noises[:2]:
+        ours = tiny_engine.decode([window], options)[0]
+        theirs = decode_reference(tiny_reference, window, options)
+        assert ours.tokens == tuple(theirs.tokens)
+        assert ours.language == theirs.language
+        assert ours.avg_logprob == pytest.approx(theirs.avg_logprob, abs=1e-4)
+        assert ours.no_speech_prob == pytest.approx(theirs.no_speech_prob, abs=1e-6)
+        assert ours.compression_ratio == pytest.approx(theirs.compression_ratio)
+        assert ours.text == theirs.text
+
+
+def test_a_batch_of_different_rows_equals_each_row_alone(tiny_engine: Engine, noises: Sequence[Audio]) -> None:
+    together = tiny_engine.decode(noises, MIXED)
+    alone = [tiny_engine.decode([window], options)[0] for window, options in zip(noises, MIXED, strict=True)]
+    assert [result.tokens for result in together] == [result.tokens for result in alone]
+    assert len({len(result.tokens) for result in together}) > 2, "rows must leave the batch at different times"
+
+
+def test_more_windows_than_a_batch_holds_keep_their_order(tiny_engine: Engine, noises: Sequence[Audio]) -> None:
+    small = Engine(tiny_engine.model, "tiny", batch_size=3)
+    expected = [result.tokens for result in tiny_engine.decode(noises, MIXED)]
+    assert [result.tokens for result in small.decode(noises, MIXED)] == expected
+
+
+def test_sampling_depends_on_the_row_alone(tiny_engine: Engine, noises: Sequence[Audio]) -> None:
+    sampling = replace(GREEDY, temperatures=(0.8,))
+    alone = tiny_engine.decode([noises[1]], sampling)[0]
+    among = tiny_engine.decode(noises[:3], [GREEDY, sampling, replace(sampling, timestamps=False)])[1]
+    assert alone.tokens == among.tokens
+    assert alone.tokens != tiny_engine.decode([noises[1]], GREEDY)[0].tokens
+    assert alone.temperature == 0.8
+
+
+def test_a_failing_window_is_decoded_again_at_the_next_temperatures(
+    tiny_engine: Engine, noises: Sequence[Audio]
+) -> None:
+    # No text is certain, so with a threshold of 0 every temperature is tried; without the check only the first is.
+    fallback = replace(
+        GREEDY,
+        temperatures=(0.0, 0.4, 1.0),
+        logprob_threshold=0.0,
+        no_speech_threshold=None,
+        compression_ratio_threshold=None,
+    )
+    patient = replace(fallback, logprob_threshold=None)
+    tried, single = tiny_engine.transcribe(noises[:2], [fallback, patient])
+    assert (tried.fallbacks, tried.decodings[0].temperature) == (2, 1.0)
+    assert (single.fallbacks, single.decodings[0].temperature) == (0, 0.0)
+
+
+def test_log_probabilities_are_those_of_the_tokens(tiny_engine: Engine, noises: Sequence[Audio]) -> None:
+    result = tiny_engine.decode([noises[0]], GREEDY)[0]
+    assert len(result.token_logprobs) == len(result.tokens)
+    assert all(logprob <= 0 for logprob in result.token_logprobs)
+    if not result.finished:
+        assert sum(result.token_logprobs) / (len(result.tokens) + 1) == pytest.approx(result.avg_logprob)
+
+
+def test_windows_of_a_group_share_a_language(tiny_engine: Engine, noises: Sequence[Audio]) -> None:
+    options = replace(GREEDY, language=None)
+    results = tiny_engine.transcribe(noises[:4], options, groups=["a", "b", "a", "a"])
+    assert len({(results[i].language, results[i].language_probability) for i in (0, 2, 3)}) == 1
+    probabilities = [tiny_engine.detect_language([noises[i]])[0].probabilities for i in (0, 2, 3)]
+    mean = {code: sum(each[code] for each in probabilities) / 3 for code in probabilities[0]}
+    assert results[0].language == max(mean, key=mean.__getitem__)
+    assert results[0].language_probability == pytest.approx(max(mean.values()), rel=1e-4)
+
+
+def test_language_probabilities_equal_those_of_openai_whisper(
+    tiny_engine: Engine, tiny_reference: Whisper, noises: Sequence[Audio]
+) -> None:
+    ours = tiny_engine.detect_language(noises[:2])
+    features = tiny_engine.encode(noises[:2])
+    _, theirs = tiny_reference.detect_language(features)
+    for mine, other in zip(ours, theirs, strict=True):
+        assert mine.probabilities == pytest.approx(other, abs=1e-6)
+        assert mine.language == max(other, key=other.__getitem__)
+
+
+def test_one_engine_serves_several_threads(tiny_engine: Engine, noises: Sequence[Audio]) -> None:
+    expected = [result.tokens for result in tiny_engine.decode(noises, MIXED)]
+    with ThreadPoolExecutor(4) as pool:
+        runs = list(pool.map(lambda _: tiny_engine.decode(noises, MIXED), range(4)))
+    assert [[result.tokens for result in run] for run in runs] == [expected] * 4
+
+
+def test_nothing_in_gives_nothing_out(tiny_engine: Engine) -> None:
+    assert tiny_engine.transcribe([], GREEDY) == []
+    assert tiny_engine.detect_language([]) == []
+
+
+@pytest.mark.parametrize(
+    ("window", "options", "message"),
+    [
+        (np.zeros(480_001, np.float32), GREEDY, "at most 480000"),
+        (np.zeros((2, 100), np.float32), GREEDY, "at most 480000 mono"),
+        (np.zeros(100, np.float32), replace(GREEDY, language="xx"), "'xx' is not known"),
+        (np.zeros(100, np.float32), [GREEDY, GREEDY], "1 windows need as many options, not 2"),
+    ],
+)
+def test_what_cannot_be_decoded_is_named(
+    tiny_engine: Engine, window: Audio, options: DecodingOptions | list[DecodingOptions], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        tiny_engine.transcribe([window], options)
+
+
+def test_an_english_only_model_refuses_other_work(noises: Sequence[Audio]) -> None:
+    engine = Engine.load(replace(load_weights("random:tiny.en"), name="english"), "cpu")
+    assert engine.detect_language([noises[4]])[0].language == "en"
+    assert engine.transcribe([noises[4]], replace(GREEDY, language=None, max_tokens=3))[0].language == "en"
+    with pytest.raises(ValueError, match="English only"):
+        engine.transcribe([noises[4]], replace(GREEDY, language="fr"))
+    with pytest.raises(ValueError, match="cannot translate"):
+        engine.transcribe([noises[4]], replace(GREEDY, task="translate"))
+
+
+def test_a_model_with_128_mels_and_100_languages_decodes(noises: Sequence[Audio], tiny_engine: Engine) -> None:
+    dims = Dimensions(**{**TINY.as_dict(), "n_mels": 128, "n_vocab": 51866})
+    tensors = dict(load_random(dims))
+    engine = Engine.load(replace(load_weights("random:tiny"), dimensions=dims, tensors=tensors), "cpu")
+    assert "yue" in engine.tokenizer.languages
+    assert "yue" not in tiny_engine.tokenizer.languages
+    assert engine.decode([noises[1]], replace(GREEDY, language="yue", max_tokens=4))[0].tokens
+
+
+def load_random(dims: Dimensions) -> dict[str, torch.Tensor]:
+    from whisper.model import ModelDimensions
+
+    torch.manual_seed(0)
+    return dict(Whisper(ModelDimensions(**dims.as_dict())).state_dict())
+
+
+def test_devices_and_types_are_named_and_checked() -> None:
+    cpu = resolve_device("cpu")
+    assert resolve_device("auto").type in ("cpu", "cuda")
+    assert resolve_dtype("auto", cpu) is torch.float32
+    assert resolve_dtype("bfloat16", cpu) is torch.bfloat16
+    with pytest.raises(ValueError, match="not 'tpu'"):
+        resolve_device("tpu")
+    with pytest.raises(ValueError, match="not 'mps'"):
+        resolve_device("mps")
+    with pytest.raises(ValueError, match="CUDA devices"):
+        resolve_device("cuda:99")
+    with pytest.raises(ValueError, match="not 'int3'"):
+        resolve_dtype("int3", cpu)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"task": "sing"}, "task must be"),
+        ({"temperatures": ()}, "at least one"),
+        ({"temperatures": (0.0, 1.5)}, "between 0 and 1, not 1.5"),
+        ({"max_tokens": 0}, "at least 1"),
+    ],
+)
+def test_options_are_checked(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DecodingOptions(**changes)  # type: ignore[arg-type]

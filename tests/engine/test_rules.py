@@ -1,0 +1,88 @@
+"""The batched rules against openai-whisper's own filters, on random texts with random timestamps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from whisper.decoding import ApplyTimestampRules, LogitFilter, SuppressBlank, SuppressTokens
+from whisper.tokenizer import get_tokenizer
+
+from tests.tiny import TINY
+from whisper_serve.engine.rules import MAX_INITIAL_TIMESTAMP_INDEX, TokenRules
+from whisper_serve.engine.tokenizer import WhisperTokenizer
+
+OURS = WhisperTokenizer(TINY)
+THEIRS = get_tokenizer(True, num_languages=99, language="en", task="transcribe")
+TEXT = st.integers(0, THEIRS.eot - 1)
+TIME = st.integers(THEIRS.timestamp_begin, THEIRS.timestamp_begin + 1500)
+
+
+def filters(timestamps: bool) -> list[LogitFilter]:
+    rules: list[LogitFilter] = [SuppressBlank(THEIRS, 0), SuppressTokens(OURS.suppressed)]
+    return [*rules, ApplyTimestampRules(THEIRS, 0, MAX_INITIAL_TIMESTAMP_INDEX)] if timestamps else rules
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    rows=st.lists(st.tuples(st.booleans(), st.lists(TEXT | TIME, min_size=6, max_size=6)), min_size=1, max_size=4),
+    seed=st.integers(0, 1000),
+    scale=st.sampled_from([1.0, 10.0]),
+)
+def test_batched_rules_equal_openai_whispers(rows: list[tuple[bool, list[int]]], seed: int, scale: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    rules = TokenRules(OURS, torch.tensor([timestamps for timestamps, _ in rows]))
+    sampled = torch.tensor([tokens for _, tokens in rows])
+    for step in range(7):
+        logits = scale * torch.randn(len(rows), TINY.n_vocab, generator=generator)
+        expected = logits.clone()
+        for row, (timestamps, _) in enumerate(rows):
+            for rule in filters(timestamps):
+                rule.apply(expected[row : row + 1], sampled[row : row + 1, :step])
+        rules.apply(logits)
+        assert torch.equal(logits, expected)
+        if step < 6:
+            rules.update(sampled[:, step])
+
+
+def test_rows_keep_their_state_when_others_leave() -> None:
+    texts = torch.tensor([[THEIRS.timestamp_begin + 5, 11], [THEIRS.timestamp_begin + 9, 12]])
+    both = TokenRules(OURS, torch.tensor([True, True]))
+    alone = TokenRules(OURS, torch.tensor([True]))
+    for step in range(2):
+        both.update(texts[:, step])
+        alone.update(texts[1:, step])
+    both.keep(torch.tensor([1]))
+    logits = torch.randn(1, TINY.n_vocab, generator=torch.Generator().manual_seed(1))
+    expected = logits.clone()
+    both.apply(logits)
+    alone.apply(expected)
+    assert torch.equal(logits, expected)
+    assert np.isneginf(logits[0, THEIRS.timestamp_begin : THEIRS.timestamp_begin + 10].numpy()).all()
+
+
+def test_suppressed_tokens_are_openai_whispers_default() -> None:
+    import whisper
+    from whisper.decoding import DecodingOptions, DecodingTask
+    from whisper.model import ModelDimensions, Whisper
+
+    task = DecodingTask(Whisper(ModelDimensions(**TINY.as_dict())), DecodingOptions(language="en", fp16=False))
+    assert task._get_suppress_tokens() == OURS.suppressed
+    assert whisper.tokenizer.get_tokenizer(True).eot == OURS.eot
+
+
+@pytest.mark.parametrize("prompt", [None, "", "   ", "Nemo, Aronnax", "word " * 500])
+def test_prompts_are_those_of_openai_whisper(prompt: str | None) -> None:
+    from whisper.decoding import DecodingOptions, DecodingTask
+    from whisper.model import ModelDimensions, Whisper
+
+    from whisper_serve.engine import DecodingOptions as Options
+
+    theirs = DecodingTask(
+        Whisper(ModelDimensions(**TINY.as_dict())), DecodingOptions(language="fr", prompt=prompt, fp16=False)
+    ).initial_tokens
+    blank = prompt is not None and not prompt.strip()
+    ours = tuple(OURS.initial_tokens(Options(language="fr", prompt=prompt), "fr"))
+    assert ours == (theirs[-3:] if blank else theirs)

@@ -1,0 +1,277 @@
+"""Batched Whisper: windows of audio in, text with times out.
+
+The engine knows nothing of files, servers or requests. It takes windows of at most 30 s (float32, mono, 16 kHz), each
+with its own options, and answers in the same order. It holds no state between calls: several threads may use one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from whisper.utils import compression_ratio
+
+from .attention_cache import KeyValueCache
+from .decoding import GreedyDecoder, Prompt, Sampled
+from .fallback import is_silence, needs_fallback
+from .features import log_mel, pad_windows
+from .language import detect_by_group, detect_languages
+from .model import WhisperModel
+from .options import DecodingOptions
+from .results import DecodedSegment, DecodingResult, LanguageDetection, WindowResult
+from .segments import segment
+from .tokenizer import WhisperTokenizer
+from .weights import Weights
+
+Audio = npt.NDArray[np.float32]
+DeviceName = str
+DtypeName = Literal["auto", "float32", "float16", "bfloat16"]
+
+SAMPLE_RATE: Final = 16_000
+BATCH_SIZES: Final = {"cpu": 16, "cuda": 64}
+"""Windows a batch unless the caller says otherwise."""
+SHORTEST_REMAINDER: Final = 1.0
+"""Seconds; what the model left of a window is decoded on its own only if it is longer than this."""
+MAX_CONTINUATIONS: Final = 8
+"""Decodings a window at most, should the model advance in tiny steps."""
+
+
+@dataclass(slots=True)
+class _Task:
+    """A window on its way through the engine: what is left of it, and what has been heard so far."""
+
+    row: int
+    audio: Audio
+    options: DecodingOptions
+    language: str = ""
+    """The options' language, or the one that was detected."""
+    language_probability: float | None = None
+    offset: float = 0.0
+    fallbacks: int = 0
+    segments: list[DecodedSegment] = field(default_factory=list)
+    decodings: list[DecodingResult] = field(default_factory=list)
+
+    @property
+    def duration(self) -> float:
+        return len(self.audio) / SAMPLE_RATE
+
+
+class Engine:
+    """A loaded model that decodes batches of windows."""
+
+    def __init__(self, model: WhisperModel, name: str, batch_size: int | None = None) -> None:
+        self.name = name
+        self.model = model
+        self.tokenizer = WhisperTokenizer(model.dims)
+        self.batch_size = batch_size or BATCH_SIZES.get(model.device.type, 16)
+
+    @classmethod
+    def load(
+        cls,
+        weights: Weights,
+        device: DeviceName = "auto",
+        dtype: DtypeName = "auto",
+        *,
+        batch_size: int | None = None,
+    ) -> Engine:
+        """Put a model on a device.
+
+        Args:
+            device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+            dtype: ``auto`` is float32 on CPU, bfloat16 on a GPU that has it, else float16.
+            batch_size: most windows computed together.
+
+        Raises:
+            ValueError: the device is not there, or the type is unknown.
+        """
+        where = resolve_device(device)
+        return cls(WhisperModel.from_weights(weights, where, resolve_dtype(dtype, where)), weights.name, batch_size)
+
+    @torch.inference_mode()
+    def encode(self, windows: Sequence[Audio]) -> Tensor:
+        """Audio features of up to ``batch_size`` windows, shape (windows, 1500, state)."""
+        mel = log_mel(pad_windows(windows, self.model.device), self.model.dims.n_mels)
+        features: Tensor = self.model.encoder(mel.to(self.model.dtype))
+        return features
+
+    @torch.inference_mode()
+    def detect_language(self, windows: Sequence[Audio]) -> list[LanguageDetection]:
+        """The language of each window."""
+        detections: list[LanguageDetection] = []
+        for first in range(0, len(windows), self.batch_size):
+            cache = self.model.decoder.new_cache(self.encode(windows[first : first + self.batch_size]))
+            detections += detect_languages(self.model, self.tokenizer, cache)
+        return detections
+
+    @torch.inference_mode()
+    def decode(
+        self, windows: Sequence[Audio], options: DecodingOptions | Sequence[DecodingOptions]
+    ) -> list[DecodingResult]:
+        """One decoding of each window, with fallback, not cut into segments."""
+        tasks = self._tasks(windows, options)
+        for batch in self._batches(tasks):
+            self._decode_batch(batch, [task.row for task in batch])
+        return [task.decodings[0] for task in tasks]
+
+    @torch.inference_mode()
+    def transcribe(
+        self,
+        windows: Sequence[Audio],
+        options: DecodingOptions | Sequence[DecodingOptions],
+        groups: Sequence[Hashable] | None = None,
+    ) -> list[WindowResult]:
+        """Text of each window, with times in seconds from its start.
+
+        Args:
+            windows: float32 mono 16 kHz samples, at most 480,000 each.
+            options: one for all windows, or one for each.
+            groups: where the language is to be found out, windows of the same group (say, of one file) in one batch
+                share one answer. ``None``: each window has its own.
+
+        Raises:
+            ValueError: a window is too long, or its options ask for what this model cannot do.
+        """
+        tasks = self._tasks(windows, options)
+        for batch in self._batches(tasks):
+            self._decode_batch(batch, [groups[task.row] if groups else task.row for task in batch])
+            waiting = [task for task in batch if self._take_segments(task)]
+            while waiting:
+                self._decode_batch(waiting, [task.row for task in waiting])
+                waiting = [task for task in waiting if self._take_segments(task)]
+        return [self._result(task) for task in tasks]
+
+    def _tasks(self, windows: Sequence[Audio], options: DecodingOptions | Sequence[DecodingOptions]) -> list[_Task]:
+        each = [options] * len(windows) if isinstance(options, DecodingOptions) else list(options)
+        if len(each) != len(windows):
+            raise ValueError(f"{len(windows)} windows need as many options, not {len(each)}")
+        for one in each:
+            self.tokenizer.check(one.language, one.task)
+        return [
+            _Task(row, audio, one, one.language or "")
+            for row, (audio, one) in enumerate(zip(windows, each, strict=True))
+        ]
+
+    def _batches(self, tasks: Sequence[_Task]) -> Iterator[Sequence[_Task]]:
+        for first in range(0, len(tasks), self.batch_size):
+            yield tasks[first : first + self.batch_size]
+
+    def _decode_batch(self, tasks: Sequence[_Task], groups: Sequence[Hashable]) -> None:
+        """Encode the tasks' windows and add a decoding to each; find out languages that are not given."""
+        features = self.encode([task.audio for task in tasks])
+        cache = self.model.decoder.new_cache(features)
+        self._settle_languages(tasks, groups, cache)
+        waiting = list(range(len(tasks)))
+        attempt = 0
+        while waiting:
+            rows = [self._prompt(tasks[i], attempt) for i in waiting]
+            sampled = GreedyDecoder(self.model, self.tokenizer, cache, rows).run()
+            failed = []
+            for i, prompt, result in zip(waiting, rows, sampled, strict=True):
+                task = tasks[i]
+                decoding = self._decoding(task, prompt, result)
+                if attempt + 1 < len(task.options.temperatures) and needs_fallback(decoding, task.options):
+                    task.fallbacks += 1
+                    failed.append(i)
+                else:
+                    task.decodings.append(decoding)
+            waiting = failed
+            attempt += 1
+            if waiting:
+                cache = self.model.decoder.new_cache(features[waiting])
+
+    def _settle_languages(self, tasks: Sequence[_Task], groups: Sequence[Hashable], cache: KeyValueCache) -> None:
+        """Find out the languages that are not given; a group's windows share one."""
+        unknown = [i for i, task in enumerate(tasks) if not task.language]
+        if not unknown:
+            return
+        detections = detect_languages(self.model, self.tokenizer, cache)
+        by_group = detect_by_group([detections[i] for i in unknown], [groups[i] for i in unknown])
+        for i in unknown:
+            detection = by_group[groups[i]]
+            tasks[i].language = detection.language
+            tasks[i].language_probability = detection.probabilities[detection.language]
+
+    def _prompt(self, task: _Task, attempt: int) -> Prompt:
+        options = task.options
+        tokens = self.tokenizer.initial_tokens(options, task.language)
+        return Prompt(
+            tokens=tokens,
+            sot_index=tokens.index(self.tokenizer.sot),
+            temperature=options.temperatures[attempt],
+            timestamps=options.timestamps,
+            max_tokens=options.max_tokens or self.model.dims.n_text_ctx // 2,
+            seed=attempt,
+        )
+
+    def _decoding(self, task: _Task, prompt: Prompt, sampled: Sampled) -> DecodingResult:
+        text = self.tokenizer.decode_with_special(sampled.tokens).strip()
+        return DecodingResult(
+            tokens=sampled.tokens,
+            token_logprobs=sampled.logprobs,
+            text=text,
+            language=task.language,
+            language_probability=task.language_probability,
+            temperature=prompt.temperature,
+            avg_logprob=sampled.sum_logprob / (len(sampled.tokens) + 1),
+            compression_ratio=compression_ratio(text),
+            no_speech_prob=sampled.no_speech_prob,
+            finished=sampled.finished,
+        )
+
+    def _take_segments(self, task: _Task) -> bool:
+        """Add the newest decoding's segments; True where the rest of the window is still to be decoded."""
+        newest = task.decodings[-1]
+        if is_silence(newest, task.options):
+            return False
+        found = segment(newest, self.tokenizer, task.duration)
+        task.segments += [
+            replace(one, start=one.start + task.offset, end=one.end + task.offset) for one in found.segments
+        ]
+        remainder = task.duration - found.consumed
+        if found.consumed <= 0 or remainder <= SHORTEST_REMAINDER or len(task.decodings) >= MAX_CONTINUATIONS:
+            return False
+        task.audio = task.audio[round(found.consumed * SAMPLE_RATE) :]
+        task.offset += found.consumed
+        return True
+
+    def _result(self, task: _Task) -> WindowResult:
+        return WindowResult(
+            language=task.language,
+            language_probability=task.language_probability,
+            segments=tuple(task.segments),
+            decodings=tuple(task.decodings),
+            fallbacks=task.fallbacks,
+        )
+
+
+def resolve_device(name: DeviceName) -> torch.device:
+    """``auto`` → the first GPU, or the CPU. Raises ValueError for a device that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:N', not {name!r}") from error
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:N', not {name!r}")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device {name!r} is not there: this machine has {torch.cuda.device_count()} CUDA devices")
+    return device
+
+
+def resolve_dtype(name: DtypeName, device: torch.device) -> torch.dtype:
+    """``auto`` → float32 on CPU, bfloat16 on GPUs that compute in it, float16 on older ones."""
+    known = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+    if name in known:
+        return known[name]
+    if name != "auto":
+        raise ValueError(f"dtype must be 'auto' or one of {', '.join(known)}, not {name!r}")
+    if device.type == "cpu":
+        return torch.float32
+    # Ampere (compute capability 8) is the first with bfloat16 arithmetic; older ones emulate it slowly.
+    return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16

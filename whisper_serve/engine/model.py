@@ -1,0 +1,236 @@
+"""Whisper's encoder and decoder, with fused projections and static key/value memory.
+
+The architecture is that of Radford et al. 2022 (https://arxiv.org/abs/2212.04356), section 2.2. The modules hold no
+state between calls, so that one model may serve several threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .attention_cache import KeyValueCache
+from .weights import Dimensions, Weights
+
+
+def split_heads(x: Tensor, n_head: int) -> Tensor:
+    """(rows, length, state) → (rows, heads, length, head size)."""
+    return x.view(*x.shape[:2], n_head, -1).transpose(1, 2)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """(rows, heads, length, head size) → (rows, length, state)."""
+    return x.transpose(1, 2).flatten(2)
+
+
+class SelfAttention(nn.Module):
+    """Attention of a sequence to itself; query, key and value come from one projection."""
+
+    def __init__(self, n_state: int, n_head: int) -> None:
+        super().__init__()
+        self.n_head = n_head
+        self.qkv = nn.Linear(n_state, 3 * n_state)
+        self.out = nn.Linear(n_state, n_state)
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        query, key, value = self.qkv(x).chunk(3, dim=-1)
+        return split_heads(query, self.n_head), split_heads(key, self.n_head), split_heads(value, self.n_head)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.finish(F.scaled_dot_product_attention(*self.project(x)))
+
+    def finish(self, attended: Tensor) -> Tensor:
+        projected: Tensor = self.out(merge_heads(attended))
+        return projected
+
+
+class CrossAttention(nn.Module):
+    """Attention of text to audio; keys and values are computed once a window."""
+
+    def __init__(self, n_state: int, n_head: int) -> None:
+        super().__init__()
+        self.n_head = n_head
+        self.query = nn.Linear(n_state, n_state)
+        self.kv = nn.Linear(n_state, 2 * n_state)
+        self.out = nn.Linear(n_state, n_state)
+
+    def keys_values(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        key, value = self.kv(features).chunk(2, dim=-1)
+        return split_heads(key, self.n_head).contiguous(), split_heads(value, self.n_head).contiguous()
+
+    def forward(self, x: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        query = split_heads(self.query(x), self.n_head)
+        projected: Tensor = self.out(merge_heads(F.scaled_dot_product_attention(query, key, value)))
+        return projected
+
+
+class FeedForward(nn.Sequential):
+    def __init__(self, n_state: int) -> None:
+        super().__init__(nn.Linear(n_state, 4 * n_state), nn.GELU(), nn.Linear(4 * n_state, n_state))
+
+
+class EncoderBlock(nn.Module):
+    def __init__(self, n_state: int, n_head: int) -> None:
+        super().__init__()
+        self.attn = SelfAttention(n_state, n_head)
+        self.attn_ln = nn.LayerNorm(n_state)
+        self.mlp = FeedForward(n_state)
+        self.mlp_ln = nn.LayerNorm(n_state)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attn(self.attn_ln(x))
+        hidden: Tensor = x + self.mlp(self.mlp_ln(x))
+        return hidden
+
+
+class DecoderBlock(nn.Module):
+    def __init__(self, n_state: int, n_head: int) -> None:
+        super().__init__()
+        self.attn = SelfAttention(n_state, n_head)
+        self.attn_ln = nn.LayerNorm(n_state)
+        self.cross_attn = CrossAttention(n_state, n_head)
+        self.cross_attn_ln = nn.LayerNorm(n_state)
+        self.mlp = FeedForward(n_state)
+        self.mlp_ln = nn.LayerNorm(n_state)
+
+    def _rest(self, x: Tensor, cache: KeyValueCache, layer: int) -> Tensor:
+        x = x + self.cross_attn(self.cross_attn_ln(x), cache.cross_keys[layer], cache.cross_values[layer])
+        hidden: Tensor = x + self.mlp(self.mlp_ln(x))
+        return hidden
+
+    def prefill(self, x: Tensor, cache: KeyValueCache, layer: int) -> Tensor:
+        """First tokens of every row, shape (rows, length, state), written to the cache from position 0 on."""
+        query, key, value = self.attn.project(self.attn_ln(x))
+        cache.self_keys[layer][:, :, : x.shape[1]] = key
+        cache.self_values[layer][:, :, : x.shape[1]] = value
+        attended = F.scaled_dot_product_attention(query, key, value, is_causal=x.shape[1] > 1)
+        return self._rest(x + self.attn.finish(attended), cache, layer)
+
+    def step(
+        self, x: Tensor, cache: KeyValueCache, layer: int, positions: Tensor, span: int, mask: Tensor | None
+    ) -> Tensor:
+        """One token a row, shape (rows, 1, state), at ``positions`` (rows,), looking back over ``span`` positions."""
+        query, key, value = self.attn.project(self.attn_ln(x))
+        keys, values = cache.self_keys[layer], cache.self_values[layer]
+        rows = torch.arange(len(x), device=x.device)
+        keys[rows, :, positions] = key[:, :, 0]
+        values[rows, :, positions] = value[:, :, 0]
+        attended = F.scaled_dot_product_attention(query, keys[:, :, :span], values[:, :, :span], attn_mask=mask)
+        return self._rest(x + self.attn.finish(attended), cache, layer)
+
+
+class AudioEncoder(nn.Module):
+    positional_embedding: Tensor
+
+    def __init__(self, dims: Dimensions) -> None:
+        super().__init__()
+        state = dims.n_audio_state
+        self.conv1 = nn.Conv1d(dims.n_mels, state, kernel_size=3, padding=1)
+        self.conv2 = nn.Conv1d(state, state, kernel_size=3, stride=2, padding=1)
+        self.register_buffer("positional_embedding", torch.empty(dims.n_audio_ctx, state))
+        self.blocks = nn.ModuleList(EncoderBlock(state, dims.n_audio_head) for _ in range(dims.n_audio_layer))
+        self.ln_post = nn.LayerNorm(state)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Log-mel (windows, n_mels, 3000) → audio features (windows, 1500, state)."""
+        x = F.gelu(self.conv1(mel))
+        x = F.gelu(self.conv2(x)).transpose(1, 2)
+        x = x + self.positional_embedding
+        for block in self.blocks:
+            x = block(x)
+        features: Tensor = self.ln_post(x)
+        return features
+
+
+class TextDecoder(nn.Module):
+    blocks: nn.ModuleList
+
+    def __init__(self, dims: Dimensions) -> None:
+        super().__init__()
+        state = dims.n_text_state
+        self.token_embedding = nn.Embedding(dims.n_vocab, state)
+        self.positional_embedding = nn.Parameter(torch.empty(dims.n_text_ctx, state))
+        self.blocks = nn.ModuleList(DecoderBlock(state, dims.n_text_head) for _ in range(dims.n_text_layer))
+        self.ln = nn.LayerNorm(state)
+
+    def _layers(self) -> list[DecoderBlock]:
+        return list(self.blocks)  # type: ignore[arg-type]  # ModuleList forgets what it holds
+
+    def new_cache(self, features: Tensor) -> KeyValueCache:
+        """Cache for decoding audio features (rows, 1500, state), with the cross-attention's part computed."""
+        pairs = [block.cross_attn.keys_values(features) for block in self._layers()]
+        return KeyValueCache([key for key, _ in pairs], [value for _, value in pairs])
+
+    def prefill(self, tokens: Tensor, cache: KeyValueCache) -> Tensor:
+        """First tokens (rows, length) → hidden states (rows, length, state).
+
+        Shorter rows may be padded at the end: what follows a row's own tokens changes neither its hidden states nor,
+        since later steps overwrite it, what it attends to.
+        """
+        x = self.token_embedding(tokens) + self.positional_embedding[: tokens.shape[1]]
+        for layer, block in enumerate(self._layers()):
+            x = block.prefill(x, cache, layer)
+        hidden: Tensor = self.ln(x)
+        return hidden
+
+    def step(self, tokens: Tensor, positions: Tensor, span: int, mask: Tensor | None, cache: KeyValueCache) -> Tensor:
+        """One token a row (rows,) at ``positions`` (rows,) → hidden states (rows, state)."""
+        x = (self.token_embedding(tokens) + self.positional_embedding[positions]).unsqueeze(1)
+        for layer, block in enumerate(self._layers()):
+            x = block.step(x, cache, layer, positions, span, mask)
+        hidden: Tensor = self.ln(x)[:, 0]
+        return hidden
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Hidden states (…, state) → float32 logits (…, vocabulary); the embedding is also the output projection."""
+        return F.linear(hidden, self.token_embedding.weight).float()
+
+
+class WhisperModel(nn.Module):
+    """Encoder and decoder of one Whisper checkpoint."""
+
+    def __init__(self, dims: Dimensions) -> None:
+        super().__init__()
+        self.dims = dims
+        self.encoder = AudioEncoder(dims)
+        self.decoder = TextDecoder(dims)
+
+    @classmethod
+    def from_weights(cls, weights: Weights, device: torch.device, dtype: torch.dtype) -> WhisperModel:
+        """Build the model with each tensor cast once to ``dtype`` on ``device``."""
+        with torch.device("meta"):
+            model = cls(weights.dimensions)
+        state = {name: tensor.to(device, dtype) for name, tensor in fuse_projections(weights.tensors).items()}
+        model.load_state_dict(state, assign=True)
+        return model.requires_grad_(False).eval()
+
+    @property
+    def device(self) -> torch.device:
+        return self.decoder.token_embedding.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.decoder.token_embedding.weight.dtype
+
+
+def fuse_projections(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """OpenAI's tensors under this module's names: q, k, v in one matrix, and k, v of the cross-attention in one.
+
+    The key projection has no bias; in the fused one it is zero.
+    """
+    fused = dict(tensors)
+    for name in [name for name in tensors if name.endswith("attn.query.weight")]:
+        attention = name.removesuffix("query.weight")
+        parts = ("key", "value") if attention.endswith("cross_attn.") else ("query", "key", "value")
+        target = attention + ("kv" if len(parts) == 2 else "qkv")
+        value_bias = tensors[attention + "value.bias"]
+        biases = {"key": torch.zeros_like(value_bias)}
+        biases |= {part: tensors[f"{attention}{part}.bias"] for part in parts if part != "key"}
+        fused[target + ".weight"] = torch.cat([fused.pop(f"{attention}{part}.weight") for part in parts])
+        fused[target + ".bias"] = torch.cat([biases[part] for part in parts])
+        for part in parts:
+            fused.pop(f"{attention}{part}.bias", None)
+    return fused

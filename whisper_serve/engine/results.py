@@ -1,0 +1,62 @@
+"""What the engine answers. Times are seconds from the start of the window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageDetection:
+    """The language that a window, or a group of windows, is spoken in."""
+
+    language: str
+    """Code of the most probable language."""
+    probabilities: Mapping[str, float]
+    """Probability of every language of the model; they add up to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingResult:
+    """One decoding of one window: the names and meanings are openai-whisper's."""
+
+    tokens: tuple[int, ...]
+    """Sampled tokens with timestamps, without the end-of-text token."""
+    token_logprobs: tuple[float, ...]
+    """Log-probability of each of ``tokens`` as it was sampled."""
+    text: str
+    language: str
+    language_probability: float | None
+    """``None`` when the caller named the language."""
+    temperature: float
+    avg_logprob: float
+    """Mean over the tokens and the end of text."""
+    compression_ratio: float
+    no_speech_prob: float
+    finished: bool
+    """False where the token limit cut the text short."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedSegment:
+    """A stretch of text between two timestamps."""
+
+    start: float
+    end: float
+    text: str
+    tokens: tuple[int, ...]
+    decoding: DecodingResult
+    """The decoding that this segment is a part of."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowResult:
+    """All that was heard in one window."""
+
+    language: str
+    language_probability: float | None
+    segments: tuple[DecodedSegment, ...]
+    decodings: tuple[DecodingResult, ...]
+    """One, or more where the rest of the window had to be decoded on its own."""
+    fallbacks: int
+    """Decodings that failed a threshold and were repeated at a higher temperature."""

@@ -1,0 +1,79 @@
+"""Which tokens may come next, as tensor operations over the rows of a batch.
+
+The rules are openai-whisper's (``SuppressBlank``, ``SuppressTokens``, ``ApplyTimestampRules``): texts do not start
+blank, symbols that nobody speaks are left out, and timestamps come in pairs that do not go back in time.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from .tokenizer import WhisperTokenizer
+
+MAX_INITIAL_TIMESTAMP_INDEX: Final = 50
+"""Latest first timestamp, in steps of 20 ms: 1 s."""
+NEGATIVE_INFINITY: Final = float("-inf")
+
+
+class TokenRules:
+    """Rules for the rows of one batch, with what each row has sampled so far as state."""
+
+    def __init__(self, tokenizer: WhisperTokenizer, timestamps: Tensor) -> None:
+        """``timestamps`` (rows,) tells which rows predict times."""
+        device = timestamps.device
+        self._tokenizer = tokenizer
+        self._suppressed = torch.tensor(tokenizer.suppressed, device=device)
+        self._blank = torch.tensor(tokenizer.blank, device=device)
+        self._steps = torch.arange(1501, device=device)
+        self._timestamps = timestamps
+        self._last = torch.zeros_like(timestamps)
+        self._before_last = torch.ones_like(timestamps)
+        self._earliest = torch.zeros(len(timestamps), dtype=torch.long, device=device)
+        self._latest = torch.full_like(self._earliest, -1)
+        self._any = bool(timestamps.any())
+        self._first = True
+
+    def keep(self, order: Tensor) -> None:
+        """Row ``i`` becomes what row ``order[i]`` was."""
+        for name in ("_timestamps", "_last", "_before_last", "_earliest", "_latest"):
+            setattr(self, name, getattr(self, name)[order])
+
+    def apply(self, logits: Tensor) -> None:
+        """Set the logits (rows, vocabulary) of forbidden tokens to −∞, in place."""
+        if self._first:
+            logits.index_fill_(1, self._blank, NEGATIVE_INFINITY)
+        logits.index_fill_(1, self._suppressed, NEGATIVE_INFINITY)
+        if self._any:
+            self._apply_timestamps(logits)
+
+    def _apply_timestamps(self, logits: Tensor) -> None:
+        rows = self._timestamps
+        begin = self._tokenizer.timestamp_begin
+        logits[:, self._tokenizer.no_timestamps].masked_fill_(rows, NEGATIVE_INFINITY)
+        text, times = logits[:, :begin], logits[:, begin:]
+        # A pair is complete: text must follow. A text has just ended: it is the pair's second half or the end.
+        after_pair = rows & self._last & self._before_last
+        after_text_end = rows & self._last & ~self._before_last
+        too_early = rows[:, None] & (self._steps[: times.shape[1]] < self._earliest[:, None])
+        times.masked_fill_(after_pair[:, None] | too_early, NEGATIVE_INFINITY)
+        logits[:, : self._tokenizer.eot].masked_fill_(after_text_end[:, None], NEGATIVE_INFINITY)
+        if self._first:
+            text.masked_fill_(rows[:, None], NEGATIVE_INFINITY)
+            times[:, MAX_INITIAL_TIMESTAMP_INDEX + 1 :].masked_fill_(rows[:, None], NEGATIVE_INFINITY)
+        time_is_likelier = rows & (times.logsumexp(dim=-1) > text.amax(dim=-1))
+        text.masked_fill_(time_is_likelier[:, None], NEGATIVE_INFINITY)
+
+    def update(self, tokens: Tensor) -> None:
+        """Take in the tokens (rows,) that were sampled."""
+        index = tokens - self._tokenizer.timestamp_begin
+        is_time = index >= 0
+        self._latest = torch.where(is_time, index, self._latest)
+        self._before_last = self._last if not self._first else torch.ones_like(self._last)
+        self._last = is_time
+        # The second half of a pair may repeat the first; any other timestamp must lie after the last.
+        repeat_allowed = is_time & ~self._before_last
+        self._earliest = self._latest + (~repeat_allowed).long()
+        self._first = False

@@ -1,0 +1,72 @@
+"""From timestamp tokens to segments, as openai-whisper's ``transcribe`` does it for one window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from .results import DecodedSegment, DecodingResult
+from .tokenizer import WhisperTokenizer
+
+SECONDS_PER_TIMESTAMP: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """The segments of one decoding, and how far into the window it got."""
+
+    segments: tuple[DecodedSegment, ...]
+    consumed: float
+    """Seconds; less than the window's duration where the model stopped before its end."""
+
+
+def segment(result: DecodingResult, tokenizer: WhisperTokenizer, duration: float) -> Segmentation:
+    """Cut a decoding at its pairs of timestamps.
+
+    A window ends in a pause, so text behind the last pair is kept as a segment up to the window's end, unless the
+    token limit cut it short: then, or if nothing follows the last pair, the rest is for another decoding.
+
+    Args:
+        duration: seconds of audio in the window.
+    """
+    begin = tokenizer.timestamp_begin
+    tokens = result.tokens
+    is_time = [token >= begin for token in tokens]
+    cuts = [i for i in range(1, len(tokens)) if is_time[i - 1] and is_time[i]]
+    ends_with_time = is_time[-2:] == [False, True]
+    if not cuts:
+        end = _last_time(tokens, begin, duration)
+        return Segmentation(tuple(_make(result, tokenizer, [(0.0, end, tokens)])), duration)
+    stop = len(tokens)
+    consumed = duration
+    rest = tokens[cuts[-1] :]
+    unfinished = not ends_with_time and (not result.finished or not any(token < tokenizer.eot for token in rest))
+    if unfinished:
+        stop = cuts[-1]
+        consumed = min(duration, (tokens[stop - 1] - begin) * SECONDS_PER_TIMESTAMP)
+    bounds = [0, *[cut for cut in cuts if cut < stop], stop]
+    pieces = []
+    for left, right in pairwise(bounds):
+        piece = tokens[left:right]
+        closed = piece[-1] >= begin and len(piece) > 1
+        end = (piece[-1] - begin) * SECONDS_PER_TIMESTAMP if closed else duration
+        pieces.append(((piece[0] - begin) * SECONDS_PER_TIMESTAMP, end, piece))
+    return Segmentation(tuple(_make(result, tokenizer, pieces)), consumed)
+
+
+def _last_time(tokens: tuple[int, ...], begin: int, duration: float) -> float:
+    """Time of the last timestamp, or the window's end where there is none but that of its start."""
+    times = [token - begin for token in tokens if token >= begin]
+    return times[-1] * SECONDS_PER_TIMESTAMP if times and times[-1] > 0 else duration
+
+
+def _make(
+    result: DecodingResult, tokenizer: WhisperTokenizer, pieces: list[tuple[float, float, tuple[int, ...]]]
+) -> Iterator[DecodedSegment]:
+    """Segments of the pieces that say something."""
+    for start, end, tokens in pieces:
+        text = tokenizer.decode(tokens)
+        if text.strip():
+            yield DecodedSegment(start, max(start, end), text, tokens, result)
