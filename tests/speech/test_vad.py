@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +12,6 @@ from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime  # type: ignore[import-untyped]
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +38,9 @@ def frames_of(audio: Audio) -> Audio:
 
 def silero_step_by_step(frames: Audio) -> Probabilities:
     """Silero's own model, one frame a call with its state, as Silero's code runs it."""
+    SileroVad()  # Imports onnxruntime as it is to be imported.
+    import onnxruntime  # type: ignore[import-untyped]
+
     session = onnxruntime.InferenceSession(model_path().with_name("silero_vad.onnx"))
     state = np.zeros((2, 1, 128), np.float32)
     context = np.zeros((1, CONTEXT_SAMPLES), np.float32)
@@ -198,3 +203,12 @@ def test_speed_is_at_least_300_times_real_time_on_one_core(data: Path) -> None:
     list(speech_spans([audio]))
     speed = len(audio) / SAMPLE_RATE / (time.process_time() - start)
     assert speed > 300, f"{speed:.0f} times real time"
+
+
+def test_finding_speech_reports_to_nobody(tmp_path: Path) -> None:
+    """onnxruntime's telemetry would leave its session's identifier in the temporary folder."""
+    code = "import numpy, whisper_serve.speech as s; s.SileroVad().probabilities(numpy.zeros((1, 512), 'float32'))"
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,7 @@ Knows neither the model that transcribes nor any server; needs numpy and PyAV, a
 
 from whisper_serve.speech.audio import SAMPLE_RATE, Audio, AudioStream, load_audio, open_audio
 from whisper_serve.speech.container import Source
-from whisper_serve.speech.errors import AudioDecodeError, AudioTooLong, SpeechError, VadUnavailable
+from whisper_serve.speech.errors import AudioDecodeError, AudioTooLong, AudioTooShort, SpeechError, VadUnavailable
 from whisper_serve.speech.formats import RESPONSE_FORMATS, Format, RenderOptions, render
 from whisper_serve.speech.languages import LANGUAGES, language_code, language_name
 from whisper_serve.speech.transcript import Segment, Transcript, WindowTranscript, Word, merge
@@ -22,6 +22,7 @@ __all__ = [
     "AudioDecodeError",
     "AudioStream",
     "AudioTooLong",
+    "AudioTooShort",
     "Format",
     "RenderOptions",
     "Segment",

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from av.container import InputContainer
 
 from whisper_serve.speech.container import Reader, Source, open_container
-from whisper_serve.speech.errors import AudioDecodeError, AudioTooLong
+from whisper_serve.speech.errors import AudioDecodeError, AudioTooLong, AudioTooShort
 
 #: Samples a second, of everything from here on: what Whisper was trained on.
 SAMPLE_RATE = 16_000
@@ -48,18 +48,20 @@ class AudioStream:
     """Iterator over a file's first audio stream in blocks of about a second, decoded as they are asked for.
 
     `warnings` says, once the iteration is over, what was wrong with a file that was decoded all the same.
-    Iterating raises AudioTooLong when the limit is passed. Use it as a context manager, or `close` it.
+    Iterating raises AudioTooLong when the limit is passed, and AudioTooShort at the end of less than the least.
+    Use it as a context manager, or `close` it.
     """
 
-    def __init__(self, source: Source, *, max_seconds: float | None = None) -> None:
+    def __init__(self, source: Source, *, min_seconds: float = 0.0, max_seconds: float | None = None) -> None:
         self.samples = 0
         self.warnings: list[str] = []
-        self._max_seconds = max_seconds
+        self._min_seconds, self._max_seconds = min_seconds, max_seconds
         self._reader = Reader(source)
         self._container: InputContainer | None = None
         try:
             self._container = open_container(self._reader)
             self._stream = _first_audio_stream(self._container)
+            self._refuse_if_announced_too_long()
             self._blocks = self._decode(self._container)
             self._first: Audio | None = next(self._blocks, None)
             if self._first is None:
@@ -74,6 +76,11 @@ class AudioStream:
     def seconds(self) -> float:
         """Seconds decoded so far."""
         return self.samples / SAMPLE_RATE
+
+    @property
+    def announced_seconds(self) -> float:
+        """The duration that the file's header announces; 0 where it has none that can be trusted."""
+        return 0.0 if self._container is None else _announced_seconds(self._container, self._stream)
 
     def __iter__(self) -> AudioStream:
         return self
@@ -103,6 +110,13 @@ class AudioStream:
     def _codec(self) -> str:
         return self._stream.codec_context.name
 
+    def _refuse_if_announced_too_long(self) -> None:
+        """Raise AudioTooLong before the work is done, where the header can be trusted: an MP3 may have none."""
+        if self._max_seconds is None or self._container is None or self._container.format.name == "mp3":
+            return
+        if self.announced_seconds > self._max_seconds * (1 + SLACK_SHARE) + SLACK_SECONDS:
+            raise AudioTooLong(self._max_seconds)
+
     def _decode(self, container: InputContainer) -> Iterator[Audio]:
         converter = _Converter()
         seconds = 0.0
@@ -112,6 +126,8 @@ class AudioStream:
                 raise AudioTooLong(self._max_seconds)
             yield from converter.convert(frame)
         yield from converter.flush()
+        if 0 < seconds < self._min_seconds:
+            raise AudioTooShort(seconds, self._min_seconds)
         self._warn_if_short(container, seconds)
         self.close()
 
@@ -149,14 +165,14 @@ class AudioStream:
             self.warnings.append(message)
 
 
-def open_audio(source: Source, *, max_seconds: float | None = None) -> AudioStream:
+def open_audio(source: Source, *, min_seconds: float = 0.0, max_seconds: float | None = None) -> AudioStream:
     """Open bytes, a path or a binary file object for decoding; the first block is decoded here.
 
     A seekable file object is read from its start, and left open. Raises AudioDecodeError when nothing can be
-    decoded, AudioTooLong as soon as decoding passes `max_seconds` (here or while iterating), and OSError when
-    a path cannot be read.
+    decoded, AudioTooLong as soon as the file announces, or decoding passes, `max_seconds` (here or while
+    iterating), AudioTooShort at the end of less than `min_seconds`, and OSError when a path cannot be read.
     """
-    return AudioStream(source, max_seconds=max_seconds)
+    return AudioStream(source, min_seconds=min_seconds, max_seconds=max_seconds)
 
 
 def load_audio(source: Source, *, max_seconds: float | None = None) -> Audio:

@@ -3,6 +3,7 @@
 SpeechError
 ├── AudioDecodeError    nothing can be decoded; the message says why in a sentence
 ├── AudioTooLong        the audio goes on past the limit that was set
+├── AudioTooShort       the audio ends before the least that was asked for
 └── VadUnavailable      the speech detector's model or runtime is not installed
 """
 
@@ -23,6 +24,14 @@ class AudioTooLong(SpeechError):
     def __init__(self, limit_seconds: float) -> None:
         super().__init__(f"the audio is longer than the limit of {limit_seconds:g} seconds")
         self.limit_seconds = limit_seconds
+
+
+class AudioTooShort(SpeechError):
+    """There is less audio than asked for; `least_seconds` is that limit."""
+
+    def __init__(self, seconds: float, least_seconds: float) -> None:
+        super().__init__(f"the audio is {seconds:.3g} seconds long: at least {least_seconds:g} seconds are needed")
+        self.least_seconds = least_seconds
 
 
 class VadUnavailable(SpeechError):

@@ -8,6 +8,7 @@ Silero's one-frame model gives when it is stepped through them.
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -208,7 +209,12 @@ def rechunk(blocks: Iterable[Audio], size: int) -> Iterator[Audio]:
 
 @cache
 def _session() -> Any:
-    """One thread, because the frames depend on each other and requests run beside each other."""
+    """One thread, because the frames depend on each other and requests run beside each other.
+
+    From 1.29 on, onnxruntime reports its use to its maker as soon as it is imported, unless this variable says not to;
+    whoever wants that can set it to 0.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime  # type: ignore[import-untyped]
     except ImportError as error:
