@@ -16,6 +16,11 @@ from whisper_serve.evaluation.corpus import Sample, read_corpus
 DATA = Path(__file__).parent / "data"
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("this machine has no CUDA device")
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of our own clips."""

@@ -11,8 +11,8 @@ from whisper.model import Whisper
 
 from tests.engine.conftest import Reference
 from tests.tiny import TINY
-from whisper_serve.engine import DecodingOptions, Engine, resolve_device
-from whisper_serve.engine.engine import Audio, resolve_dtype
+from whisper_serve.engine import DecodingOptions, Engine
+from whisper_serve.engine.engine import Audio
 from whisper_serve.engine.weights import Dimensions, load_weights
 
 GREEDY = DecodingOptions(language="en", temperatures=(0.0,), max_tokens=24)
@@ -168,21 +168,6 @@ def load_random(dims: Dimensions) -> dict[str, torch.Tensor]:
 
     torch.manual_seed(0)
     return dict(Whisper(ModelDimensions(**dims.as_dict())).state_dict())
-
-
-def test_devices_and_types_are_named_and_checked() -> None:
-    cpu = resolve_device("cpu")
-    assert resolve_device("auto").type in ("cpu", "cuda")
-    assert resolve_dtype("auto", cpu) is torch.float32
-    assert resolve_dtype("bfloat16", cpu) is torch.bfloat16
-    with pytest.raises(ValueError, match="not 'tpu'"):
-        resolve_device("tpu")
-    with pytest.raises(ValueError, match="not 'mps'"):
-        resolve_device("mps")
-    with pytest.raises(ValueError, match="CUDA devices"):
-        resolve_device("cuda:99")
-    with pytest.raises(ValueError, match="not 'int3'"):
-        resolve_dtype("int3", cpu)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

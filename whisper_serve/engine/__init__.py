@@ -1,6 +1,7 @@
 """The batched Whisper engine: torch, no server."""
 
-from .engine import SAMPLE_RATE, Engine, resolve_device
+from .devices import DeviceError, resolve_device
+from .engine import SAMPLE_RATE, Engine
 from .options import FALLBACK_TEMPERATURES, DecodingOptions
 from .results import DecodedSegment, DecodingResult, LanguageDetection, WindowResult
 
@@ -10,6 +11,7 @@ __all__ = [
     "DecodedSegment",
     "DecodingOptions",
     "DecodingResult",
+    "DeviceError",
     "Engine",
     "LanguageDetection",
     "WindowResult",

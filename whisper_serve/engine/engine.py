@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from whisper.utils import compression_ratio
 
 from .attention_cache import KeyValueCache
 from .decoding import GreedyDecoder, Prompt, Sampled
+from .devices import DeviceName, DtypeName, resolve_device, resolve_dtype
 from .fallback import is_silence, needs_fallback
 from .features import log_mel, pad_windows
 from .language import detect_by_group, detect_languages
@@ -29,8 +30,6 @@ from .tokenizer import WhisperTokenizer
 from .weights import Weights
 
 Audio = npt.NDArray[np.float32]
-DeviceName = str
-DtypeName = Literal["auto", "float32", "float16", "bfloat16"]
 
 SAMPLE_RATE: Final = 16_000
 BATCH_SIZES: Final = {"cpu": 16, "cuda": 64}
@@ -87,7 +86,7 @@ class Engine:
             batch_size: most windows computed together.
 
         Raises:
-            ValueError: the device is not there, or the type is unknown.
+            DeviceError: the device is not there, or the type is unknown.
         """
         where = resolve_device(device)
         return cls(WhisperModel.from_weights(weights, where, resolve_dtype(dtype, where)), weights.name, batch_size)
@@ -247,31 +246,3 @@ class Engine:
             decodings=tuple(task.decodings),
             fallbacks=task.fallbacks,
         )
-
-
-def resolve_device(name: DeviceName) -> torch.device:
-    """``auto`` → the first GPU, or the CPU. Raises ValueError for a device that is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:N', not {name!r}") from error
-    if device.type not in ("cpu", "cuda"):
-        raise ValueError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:N', not {name!r}")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device {name!r} is not there: this machine has {torch.cuda.device_count()} CUDA devices")
-    return device
-
-
-def resolve_dtype(name: DtypeName, device: torch.device) -> torch.dtype:
-    """``auto`` → float32 on CPU, bfloat16 on GPUs that compute in it, float16 on older ones."""
-    known = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-    if name in known:
-        return known[name]
-    if name != "auto":
-        raise ValueError(f"dtype must be 'auto' or one of {', '.join(known)}, not {name!r}")
-    if device.type == "cpu":
-        return torch.float32
-    # Ampere (compute capability 8) is the first with bfloat16 arithmetic; older ones emulate it slowly.
-    return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16

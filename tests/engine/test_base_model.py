@@ -1,0 +1,86 @@
+"""The real base model on real speech: the engine against openai-whisper, token by token."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from whisper.model import Whisper
+
+from tests.engine.conftest import Reference
+from whisper_serve.engine import DecodingOptions, Engine
+from whisper_serve.engine.engine import Audio
+from whisper_serve.evaluation.corpus import Sample, read_corpus
+from whisper_serve.evaluation.scores import error_rate
+from whisper_serve.speech import SAMPLE_RATE, WINDOW_SAMPLES, load_audio
+
+pytestmark = pytest.mark.weights
+
+GREEDY = DecodingOptions(temperatures=(0.0,))
+JFK = "And so my fellow Americans ask not what your country can do for you, ask what you can do for your country."
+
+
+@pytest.fixture(scope="module")
+def spoken(clips: dict[str, Sample]) -> list[Audio]:
+    """Real speech: our short clips, and the long ones in pieces."""
+    audio = [load_audio(clips[name].path) for name in sorted(clips)]
+    return [piece for each in audio for piece in pieces(each)]
+
+
+def pieces(audio: Audio) -> list[Audio]:
+    return [audio[first : first + WINDOW_SAMPLES] for first in range(0, len(audio), WINDOW_SAMPLES)]
+
+
+def test_real_speech_decodes_to_the_tokens_of_openai_whisper(
+    base_engine: Engine, base_reference: Whisper, decode_reference: Reference, spoken: list[Audio]
+) -> None:
+    """Found languages, texts with times and one with a prompt; a batch of 8 gives what each window gives alone."""
+    options = [GREEDY] * (len(spoken) - 1) + [replace(GREEDY, language="en", prompt="Shakespeare, sonnets")]
+    alone = [base_engine.decode([window], one)[0] for window, one in zip(spoken, options, strict=True)]
+    theirs = [decode_reference(base_reference, window, one) for window, one in zip(spoken, options, strict=True)]
+    for ours, other in zip(alone, theirs, strict=True):
+        assert (ours.tokens, ours.language) == (tuple(other.tokens), other.language)
+        assert ours.avg_logprob == pytest.approx(other.avg_logprob, abs=1e-3)
+        assert ours.no_speech_prob == pytest.approx(other.no_speech_prob, abs=1e-4)
+    eight = Engine(base_engine.model, "base", batch_size=8)
+    assert [result.tokens for result in eight.decode(spoken, options)] == [result.tokens for result in alone]
+
+
+def test_a_sentence_comes_with_times(base_engine: Engine, clips: dict[str, Sample]) -> None:
+    window = load_audio(clips["en-jfk.mp3"].path)
+    result = base_engine.transcribe([window], DecodingOptions())[0]
+    assert result.language == "en"
+    assert result.language_probability is not None
+    assert result.language_probability > 0.9
+    assert error_rate(JFK, "".join(segment.text for segment in result.segments), "en").errors == 0
+    assert 0 <= result.segments[0].start < result.segments[-1].end <= len(window) / SAMPLE_RATE + 0.1
+    assert result.fallbacks == 0
+
+
+def test_speech_beyond_the_token_limit_is_not_lost(base_engine: Engine, clips: dict[str, Sample]) -> None:
+    """The rest of a window that was cut short is decoded on its own, from the last whole segment on."""
+    window = load_audio(clips["en-librivox-sonnet-1.mp3"].path)[: 28 * SAMPLE_RATE]
+    whole = base_engine.transcribe([window], replace(GREEDY, language="en"))[0]
+    short = base_engine.transcribe([window], replace(GREEDY, language="en", max_tokens=40))[0]
+    assert len(short.decodings) > len(whole.decodings)
+    starts = [segment.start for segment in short.segments]
+    assert starts == sorted(starts)
+    texts = ["".join(segment.text for segment in result.segments) for result in (whole, short)]
+    assert error_rate(texts[0], texts[1], "en").percent < 15
+
+
+@pytest.mark.slow
+def test_the_whole_corpus_decodes_to_the_tokens_of_openai_whisper(
+    base_engine: Engine, base_reference: Whisper, decode_reference: Reference, corpus: Path
+) -> None:
+    """Every fourth file of at most one window, in twelve languages."""
+    windows = [load_audio(sample.path) for sample in read_corpus(corpus)[::4]]
+    windows = [window for window in windows if len(window) <= WINDOW_SAMPLES]
+    assert len(windows) >= 20
+    theirs = [decode_reference(base_reference, window, GREEDY) for window in windows]
+    eight = Engine(base_engine.model, "base", batch_size=8)
+    for batched, other in zip(eight.decode(windows, GREEDY), theirs, strict=True):
+        assert batched.tokens == tuple(other.tokens)
+    alone = [base_engine.decode([window], GREEDY)[0].tokens for window in windows]
+    assert alone == [tuple(other.tokens) for other in theirs]
