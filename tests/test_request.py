@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import pytest
+
+from whisper_serve.request import FileRequest
+from whisper_serve.speech import VadOptions
+from whisper_serve.wire import InvalidOption, WindowOptions
+
+
+def test_nothing_asked_is_a_transcription_as_json() -> None:
+    request = FileRequest.from_fields({})
+    assert request == FileRequest(WindowOptions(), "json")
+    assert request.vad == VadOptions()
+
+
+def test_openais_fields_are_read() -> None:
+    request = FileRequest.from_fields(
+        {
+            "model": "whisper-1",
+            "task": "translate",
+            "language": "French",
+            "prompt": "Nemo",
+            "temperature": "0.4",
+            "response_format": "verbose_json",
+            "timestamp_granularities[]": "segment",
+            "stream": "false",
+            "unheard_of": "ignored",
+        }
+    )
+    assert request.options == WindowOptions("translate", "fr", "Nemo", 0.4)
+    assert request.response_format == "verbose_json"
+
+
+def test_empty_fields_count_as_not_given() -> None:
+    assert FileRequest.from_fields({"language": "", "temperature": "", "stream": ""}) == FileRequest()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {
+            "chunking_strategy[type]": "server_vad",
+            "chunking_strategy[threshold]": "0.7",
+            "chunking_strategy[prefix_padding_ms]": "200",
+            "chunking_strategy[silence_duration_ms]": "400",
+        },
+        {
+            "chunking_strategy": '{"type": "server_vad", "threshold": 0.7, "prefix_padding_ms": 200, '
+            '"silence_duration_ms": 400}'
+        },
+    ],
+)
+def test_chunking_strategy_sets_the_speech_detector(fields: dict[str, str]) -> None:
+    assert FileRequest.from_fields(fields).vad == VadOptions(threshold=0.7, padding_ms=200, min_silence_ms=400)
+
+
+def test_the_speech_detector_is_the_default_and_can_be_switched_off() -> None:
+    assert FileRequest.from_fields({"chunking_strategy": "auto"}).vad == VadOptions()
+    assert FileRequest.from_fields({"vad_filter": "false"}).vad is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("task", "sing"),
+        ("language", "klingon"),
+        ("temperature", "warm"),
+        ("temperature", "2"),
+        ("temperature", "nan"),
+        ("response_format", "diarized_json"),
+        ("response_format", "JSON"),
+        ("timestamp_granularities[]", "word"),
+        ("timestamp_granularities[]", "letter"),
+        ("stream", "true"),
+        ("stream", "maybe"),
+        ("vad_filter", "perhaps"),
+        ("prompt", "x" * 20_000),
+        ("chunking_strategy", "manual"),
+        ("chunking_strategy", "[1]"),
+        ("chunking_strategy", '{"type": "client_vad"}'),
+        ("chunking_strategy", '{"threshold": 7}'),
+        ("chunking_strategy", '{"threshold": "x"}'),
+        ("chunking_strategy", '{"silence_duration_ms": 1.5}'),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named(field: str, value: str) -> None:
+    with pytest.raises(InvalidOption) as caught:
+        FileRequest.from_fields({field: value})
+    assert caught.value.param == field
+    assert field.removesuffix("[]") in str(caught.value) or value in str(caught.value)

@@ -1,0 +1,150 @@
+"""Jobs through the tiny random model: what it says is noise, but whose noise it is can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from whisper_serve.engine import DecodingOptions, Engine, WindowResult
+from whisper_serve.engine.engine import Audio
+from whisper_serve.speech import AudioDecodeError, AudioTooLong, Transcript, WindowTranscript, cut_windows, open_audio
+from whisper_serve.transcriber import FileJob, Job, Outcome, Transcriber, WindowJob, decoding_options
+from whisper_serve.wire import InvalidOption, WindowOptions
+
+FIXED = WindowOptions(language="en", temperature=0.1)
+"""One temperature: a random model fails every check, and would be tried at six."""
+
+
+@pytest.fixture
+def engine(tiny_engine: Engine) -> Engine:
+    return Engine(tiny_engine.model, "tiny", batch_size=4)
+
+
+def jobs(data: Path) -> list[Job]:
+    noise = (0.1 * np.random.default_rng(1).standard_normal(50_000)).astype(np.float32)
+    return [
+        FileJob(data / "en-librivox-sonnet-1.mp3", FIXED),
+        FileJob(b"not audio", FIXED),
+        WindowJob(noise, FIXED),
+        FileJob((data / "en-jfk.mp3").read_bytes(), replace(FIXED, language="fr")),
+        FileJob(data / "de-common-voice-17922420.mp3", FIXED, vad=None),
+    ]
+
+
+def texts(outcomes: Sequence[Outcome]) -> list[str]:
+    return [outcome.text if isinstance(outcome, (Transcript, WindowTranscript)) else "" for outcome in outcomes]
+
+
+def test_jobs_together_say_what_each_says_alone(engine: Engine, data: Path) -> None:
+    transcriber = Transcriber(engine)
+    seconds: list[float] = []
+    together = transcriber.run(jobs(data), seconds.append)
+    assert [type(outcome) for outcome in together.outcomes] == [
+        Transcript,
+        AudioDecodeError,
+        WindowTranscript,
+        Transcript,
+        Transcript,
+    ]
+    alone = [transcriber.run([job]).outcomes[0] for job in jobs(data)]
+    assert texts(together.outcomes) == texts(alone)
+    assert len(set(texts(alone))) == 5, "each job must say something of its own"
+    counts = together.counts
+    assert (counts.windows, counts.batches, counts.largest_batch) == (len(seconds), 2, 4)
+    assert counts.audio_seconds == pytest.approx(sum(seconds))
+    assert counts.tokens > 0
+    assert counts.compute_seconds > 0
+
+
+def test_segments_lie_where_their_window_does(engine: Engine, data: Path) -> None:
+    path = data / "en-librivox-sonnet-1.mp3"
+    with open_audio(path) as stream:
+        windows = list(cut_windows(stream))
+    outcome = Transcriber(engine).run([FileJob(path, FIXED)]).outcomes[0]
+    assert isinstance(outcome, Transcript)
+    assert outcome.duration == pytest.approx(53.27, abs=0.05)
+    assert {segment.seek for segment in outcome.segments} <= {round(window.start * 100) for window in windows}
+    assert [segment.id for segment in outcome.segments] == list(range(len(outcome.segments)))
+    for segment in outcome.segments:
+        assert segment.start >= segment.seek / 100
+
+
+def test_a_file_keeps_the_language_of_its_first_batch(engine: Engine, data: Path) -> None:
+    small = Engine(engine.model, "tiny", batch_size=1)
+    outcome = Transcriber(small).run([FileJob(data / "en-librivox-sonnet-1.mp3", WindowOptions(temperature=0.1))])
+    assert outcome.counts.batches > 1
+    with open_audio(data / "en-librivox-sonnet-1.mp3") as stream:
+        first = next(cut_windows(stream))
+    assert isinstance(outcome.outcomes[0], Transcript)
+    assert outcome.outcomes[0].language == small.detect_language([first.audio])[0].language
+
+
+def test_silence_is_an_empty_text(engine: Engine) -> None:
+    outcome = Transcriber(engine).run([FileJob(wav(np.zeros(32_000, np.int16)))])
+    assert isinstance(outcome.outcomes[0], Transcript)
+    assert (outcome.outcomes[0].text, outcome.outcomes[0].duration) == ("", 2.0)
+    assert outcome.counts.batches == 0
+
+
+def test_too_long_a_file_is_refused(engine: Engine, data: Path) -> None:
+    run = Transcriber(engine, max_seconds=20).run([FileJob(data / "en-librivox-sonnet-1.mp3", FIXED)])
+    assert isinstance(run.outcomes[0], AudioTooLong)
+
+
+def test_what_the_model_cannot_do_is_the_jobs_own_error(engine: Engine, data: Path) -> None:
+    run = Transcriber(engine).run(
+        [FileJob(data / "en-jfk.mp3", WindowOptions(language="yue")), WindowJob(np.zeros(16_000, np.float32), FIXED)]
+    )
+    assert isinstance(run.outcomes[0], InvalidOption)
+    assert run.outcomes[0].param == "language"
+    assert isinstance(run.outcomes[1], WindowTranscript)
+
+
+class Fussy(Engine):
+    """Fails on loud windows, as a model may on input that nobody foresaw."""
+
+    error: Exception = RuntimeError("loud")
+
+    def transcribe(
+        self, windows: Sequence[Audio], options: DecodingOptions | Sequence[DecodingOptions], groups: Any = None
+    ) -> list[WindowResult]:
+        if any(np.abs(window).max() > 0.9 for window in windows):
+            raise self.error
+        return super().transcribe(windows, options, groups)
+
+
+def test_a_poisonous_window_fails_alone(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    quiet, loud = np.full(16_000, 0.1, np.float32), np.full(16_000, 0.95, np.float32)
+    batch: list[Job] = [WindowJob(quiet, FIXED), WindowJob(loud, FIXED), WindowJob(quiet, FIXED)]
+    run = Transcriber(Fussy(engine.model, "fussy")).run(batch)
+    assert [type(outcome) for outcome in run.outcomes] == [WindowTranscript, RuntimeError, WindowTranscript]
+    assert "trying them one by one" in caplog.text
+
+
+def test_an_error_that_breaks_the_gpu_is_not_hidden(engine: Engine) -> None:
+    fussy = Fussy(engine.model, "fussy")
+    fussy.error = RuntimeError("CUDA error: device-side assert triggered")
+    with pytest.raises(RuntimeError, match="CUDA error"):
+        Transcriber(fussy).run([WindowJob(np.full(16_000, 0.95, np.float32), FIXED)])
+
+
+@pytest.mark.parametrize(("temperature", "tried"), [(0.0, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)), (0.3, (0.3,))])
+def test_temperature_zero_means_fallback(temperature: float, tried: tuple[float, ...]) -> None:
+    assert decoding_options(WindowOptions(temperature=temperature)).temperatures == tried
+
+
+def wav(samples: np.ndarray[Any, np.dtype[np.int16]]) -> bytes:
+    """Samples at 16 kHz as a WAV file."""
+    import io
+    import wave
+
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setparams((1, 2, 16_000, len(samples), "NONE", ""))
+        file.writeframes(samples.tobytes())
+    return buffer.getvalue()

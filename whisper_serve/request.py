@@ -1,0 +1,141 @@
+"""OpenAI's form fields, read into one typed request for a whole file.
+
+Unknown fields are ignored, as OpenAI does; a field with a value that cannot be used is an error that names it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from whisper_serve.speech import RESPONSE_FORMATS, RenderOptions, VadOptions, language_code
+from whisper_serve.wire import InvalidOption, WindowOptions
+
+TRUE: Final = frozenset({"true", "1", "yes", "on"})
+FALSE: Final = frozenset({"false", "0", "no", "off"})
+_VAD_MILLISECONDS: Final = {"prefix_padding_ms": "padding_ms", "silence_duration_ms": "min_silence_ms"}
+"""OpenAI's names for what `VadOptions` calls otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileRequest:
+    """What a caller asks of one audio file."""
+
+    options: WindowOptions = field(default_factory=WindowOptions)
+    response_format: str = "json"
+    render: RenderOptions = field(default_factory=RenderOptions)
+    vad: VadOptions | None = field(default_factory=VadOptions)
+    """How speech is found; ``None`` cuts the file without looking for speech."""
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, str]) -> FileRequest:
+        """Read form fields.
+
+        Raises:
+            InvalidOption: a field's value cannot be used.
+        """
+        given = {name: value for name, value in fields.items() if value != ""}
+        if _flag(given, "stream", False):
+            raise InvalidOption("stream", "streaming is not available here: leave stream out or set it to false")
+        return cls(
+            options=WindowOptions(
+                task=given.get("task", "transcribe"),
+                language=_language(given),
+                prompt=given.get("prompt"),
+                temperature=_number(given, "temperature", 0.0),
+            ),
+            response_format=_response_format(given),
+            render=_granularities(given),
+            vad=_vad(given),
+        )
+
+
+def _language(given: Mapping[str, str]) -> str | None:
+    value = given.get("language")
+    if value is None:
+        return None
+    try:
+        return language_code(value)
+    except ValueError as error:
+        raise InvalidOption("language", str(error)) from error
+
+
+def _response_format(given: Mapping[str, str]) -> str:
+    value = given.get("response_format", "json")
+    if value not in RESPONSE_FORMATS:
+        known = ", ".join(RESPONSE_FORMATS)
+        raise InvalidOption("response_format", f"response_format must be one of {known}, not {value!r}")
+    return value
+
+
+def _granularities(given: Mapping[str, str]) -> RenderOptions:
+    for name in ("timestamp_granularities[]", "timestamp_granularities"):
+        value = given.get(name, "segment")
+        if value == "word":
+            raise InvalidOption(name, "word timestamps are not available: ask for 'segment'")
+        if value != "segment":
+            raise InvalidOption(name, f"{name} must be 'segment', not {value!r}")
+    return RenderOptions()
+
+
+def _vad(given: Mapping[str, str]) -> VadOptions | None:
+    if not _flag(given, "vad_filter", True):
+        return None
+    strategy = _strategy(given)
+    numbers: dict[str, Any] = {}
+    try:
+        if "threshold" in strategy:
+            numbers["threshold"] = _number(strategy, "threshold", 0.0)
+        for name, option in _VAD_MILLISECONDS.items():
+            if name in strategy:
+                numbers[option] = _integer(strategy, name)
+        return VadOptions(**numbers)
+    except ValueError as error:
+        raise InvalidOption("chunking_strategy", f"chunking_strategy: {error}") from error
+
+
+def _strategy(given: Mapping[str, str]) -> dict[str, str]:
+    """The members of ``chunking_strategy``: sent as ``auto``, as a JSON object, or one field a member."""
+    prefix = "chunking_strategy["
+    members = {name[len(prefix) : -1]: value for name, value in given.items() if name.startswith(prefix)}
+    whole = given.get("chunking_strategy", "auto")
+    if whole != "auto":
+        members |= _json_object(whole)
+    if members.get("type", "server_vad") != "server_vad":
+        raise InvalidOption(
+            "chunking_strategy", f"chunking_strategy type must be 'server_vad', not {members['type']!r}"
+        )
+    return members
+
+
+def _json_object(text: str) -> dict[str, str]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise InvalidOption("chunking_strategy", f"chunking_strategy must be 'auto' or a JSON object, not {text!r}")
+    return {name: str(member) for name, member in value.items()}
+
+
+def _flag(given: Mapping[str, str], name: str, default: bool) -> bool:
+    value = given.get(name, str(default)).lower()
+    if value not in TRUE | FALSE:
+        raise InvalidOption(name, f"{name} must be true or false, not {value!r}")
+    return value in TRUE
+
+
+def _number(given: Mapping[str, str], name: str, default: float) -> float:
+    try:
+        return float(given.get(name, default))
+    except ValueError as error:
+        raise InvalidOption(name, f"{name} must be a number, not {given[name]!r}") from error
+
+
+def _integer(given: Mapping[str, str], name: str) -> int:
+    try:
+        return int(given[name])
+    except ValueError as error:
+        raise InvalidOption(name, f"{name} must be a whole number, not {given[name]!r}") from error

@@ -1,0 +1,239 @@
+"""From files and windows to transcripts: the windows of all jobs fill the engine's batches together.
+
+A job that fails takes no other with it: its outcome is its exception.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from whisper_serve.engine import FALLBACK_TEMPERATURES, DecodingOptions, Engine, WindowResult
+from whisper_serve.speech import (
+    Audio,
+    AudioStream,
+    Segment,
+    Source,
+    SpeechError,
+    Transcript,
+    VadOptions,
+    Window,
+    WindowTranscript,
+    cut_windows,
+    merge,
+    open_audio,
+)
+from whisper_serve.wire import InvalidOption, WindowOptions
+
+logger = logging.getLogger(__name__)
+
+Outcome = Transcript | WindowTranscript | Exception
+Progress = Callable[[float], None]
+"""Called with the seconds of audio that were just done."""
+
+SHORTEST_FILE_SECONDS: Final = 0.1
+"""OpenAI's limit: less is a mistake of the recording, not speech."""
+FATAL_ERROR_MARKS: Final = ("CUDA error", "device-side assert", "CUBLAS_STATUS", "CUDNN_STATUS")
+"""Found in the text of errors after which a GPU context cannot be used any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileJob:
+    """A whole file: to be decoded, cut and merged."""
+
+    source: Source
+    options: WindowOptions = field(default_factory=WindowOptions)
+    vad: VadOptions | None = field(default_factory=VadOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowJob:
+    """One window that somebody else cut."""
+
+    audio: Audio
+    options: WindowOptions = field(default_factory=WindowOptions)
+
+
+Job = FileJob | WindowJob
+
+
+@dataclass(slots=True)
+class Counts:
+    """What one run amounted to."""
+
+    windows: int = 0
+    batches: int = 0
+    largest_batch: int = 0
+    audio_seconds: float = 0.0
+    compute_seconds: float = 0.0
+    tokens: int = 0
+    fallbacks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Outcomes in the order of the jobs."""
+
+    outcomes: list[Outcome]
+    counts: Counts
+
+
+@dataclass(slots=True)
+class _Progressing:
+    """A job on its way: what was heard of it so far, or why it failed."""
+
+    job: Job
+    decoding: DecodingOptions
+    stream: AudioStream | None = None
+    parts: list[tuple[float, WindowTranscript]] = field(default_factory=list)
+    error: Exception | None = None
+
+
+class Transcriber:
+    """Runs jobs on one engine."""
+
+    def __init__(self, engine: Engine, *, max_seconds: float | None = None) -> None:
+        """``max_seconds`` is the longest audio that is accepted as one file."""
+        self._engine = engine
+        self._max_seconds = max_seconds
+
+    def run(self, jobs: Sequence[Job], progress: Progress | None = None) -> Run:
+        """Transcribe all jobs; only errors that leave the engine unusable are raised."""
+        counts = Counts()
+        states = [_Progressing(job, decoding_options(job.options)) for job in jobs]
+        with ExitStack() as streams:
+            batch: list[tuple[_Progressing, Window]] = []
+            for entry in self._windows(states, streams):
+                batch.append(entry)
+                if len(batch) == self._engine.batch_size:
+                    self._compute(batch, counts, progress)
+                    batch = []
+            if batch:
+                self._compute(batch, counts, progress)
+            return Run([_outcome(state) for state in states], counts)
+
+    def _windows(self, states: Sequence[_Progressing], streams: ExitStack) -> Iterator[tuple[_Progressing, Window]]:
+        """The windows of all jobs; a job whose audio or options are bad gives its error instead."""
+        for state in states:
+            try:
+                self._check(state.job.options)
+                for window in self._cut(state, streams):
+                    if state.error:
+                        break
+                    yield state, window
+            except Exception as error:
+                _log_unforeseen(error)
+                state.error = error
+
+    def _check(self, options: WindowOptions) -> None:
+        try:
+            self._engine.tokenizer.check(options.language, decoding_options(options).task)
+        except ValueError as error:
+            raise InvalidOption("task" if options.task == "translate" else "language", str(error)) from error
+
+    def _cut(self, state: _Progressing, streams: ExitStack) -> Iterator[Window]:
+        job = state.job
+        if isinstance(job, WindowJob):
+            yield Window(0, 0.0, job.audio)
+            return
+        state.stream = streams.enter_context(
+            open_audio(job.source, min_seconds=SHORTEST_FILE_SECONDS, max_seconds=self._max_seconds)
+        )
+        yield from cut_windows(state.stream, job.vad)
+
+    def _compute(self, batch: Sequence[tuple[_Progressing, Window]], counts: Counts, progress: Progress | None) -> None:
+        """Decode one batch; if that fails, its windows one by one, so that only the culprit's job fails."""
+        started = time.perf_counter()
+        try:
+            results = self._decode(batch)
+        except Exception as error:
+            if _is_fatal(error):
+                raise
+            if len(batch) == 1:
+                _log_unforeseen(error)
+                batch[0][0].error = error
+                return
+            logger.warning("a batch of %d windows failed (%s); trying them one by one", len(batch), error)
+            for entry in batch:
+                self._compute([entry], counts, progress)
+            return
+        counts.compute_seconds += time.perf_counter() - started
+        counts.batches += 1
+        counts.largest_batch = max(counts.largest_batch, len(batch))
+        for (state, window), result in zip(batch, results, strict=True):
+            self._take(state, window, result, counts)
+            if progress:
+                progress(window.duration)
+
+    def _decode(self, batch: Sequence[tuple[_Progressing, Window]]) -> list[WindowResult]:
+        windows = [window.audio for _, window in batch]
+        return self._engine.transcribe(windows, [s.decoding for s, _ in batch], [id(s) for s, _ in batch])
+
+    def _take(self, state: _Progressing, window: Window, result: WindowResult, counts: Counts) -> None:
+        state.parts.append((window.start, window_transcript(result)))
+        # A file is in one language: what its first windows were found to be holds for the rest.
+        state.decoding = replace(state.decoding, language=result.language)
+        counts.windows += 1
+        counts.audio_seconds += window.duration
+        counts.tokens += sum(len(decoding.tokens) for decoding in result.decodings)
+        counts.fallbacks += result.fallbacks
+
+
+def decoding_options(options: WindowOptions) -> DecodingOptions:
+    """OpenAI's terms in the engine's: temperature 0 means fallback, any other is used alone."""
+    return DecodingOptions(
+        task="translate" if options.task == "translate" else "transcribe",
+        language=options.language,
+        prompt=options.prompt,
+        temperatures=(options.temperature,) if options.temperature else FALLBACK_TEMPERATURES,
+        timestamps=options.timestamps,
+    )
+
+
+def window_transcript(result: WindowResult) -> WindowTranscript:
+    """The engine's result as the values that travel and are rendered."""
+    segments = tuple(
+        Segment(
+            id=number,
+            seek=0,
+            start=segment.start,
+            end=segment.end,
+            text=segment.text,
+            tokens=segment.tokens,
+            temperature=segment.decoding.temperature,
+            avg_logprob=segment.decoding.avg_logprob,
+            compression_ratio=segment.decoding.compression_ratio,
+            no_speech_prob=segment.decoding.no_speech_prob,
+        )
+        for number, segment in enumerate(result.segments)
+    )
+    return WindowTranscript(result.language, result.language_probability, segments)
+
+
+def _outcome(state: _Progressing) -> Outcome:
+    if state.error:
+        return state.error
+    if isinstance(state.job, WindowJob):
+        return state.parts[0][1]
+    assert state.stream is not None
+    return merge(
+        state.parts,
+        task=state.job.options.task,
+        duration=round(state.stream.seconds, 2),
+        language=state.job.options.language,
+        warnings=state.stream.warnings,
+    )
+
+
+def _is_fatal(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or any(mark in str(error) for mark in FATAL_ERROR_MARKS)
+
+
+def _log_unforeseen(error: Exception) -> None:
+    """Errors of the caller are answered, not logged; others are for the operator."""
+    if not isinstance(error, (SpeechError, InvalidOption)):
+        logger.error("transcription failed: %s: %s", type(error).__name__, error, exc_info=error)

@@ -1,0 +1,184 @@
+"""The window message: what a gateway sends to the model server, and what comes back.
+
+A message is a fixed head, the options as JSON, and the samples as 16-bit PCM (little-endian, mono, 16 kHz)::
+
+    4 bytes  b"WSWN"
+    u16      version (1)
+    u16      reserved, 0
+    u32      length of the options in bytes
+    u32      number of samples, at most 480,000
+    u32      CRC-32 of options and samples
+
+A reply is JSON: ``{"version": 1, "window": {…}}``, or ``{"version": 1, "error": {…}}`` with the error envelope's fields
+and the status, since TorchServe's gRPC reports every row as OK.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final
+
+import numpy as np
+
+from whisper_serve.speech import LANGUAGES, WINDOW_SAMPLES, Audio, Segment, WindowTranscript, Word
+
+MAGIC: Final = b"WSWN"
+VERSION: Final = 1
+HEAD: Final = struct.Struct("<4sHHIII")
+TASKS: Final = ("transcribe", "translate")
+MAX_PROMPT_CHARACTERS: Final = 10_000
+"""The model reads only the last 223 tokens of a prompt, some 1,000 characters; more is a mistake of the caller."""
+
+
+class WireError(ValueError):
+    """A message or reply is not what this version of the protocol says; the text tells what is wrong."""
+
+
+class InvalidOption(ValueError):
+    """An option has a value that cannot be used. ``param`` is its name."""
+
+    def __init__(self, param: str, message: str) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+@dataclass(frozen=True, slots=True)
+class WindowOptions:
+    """How one window is to be decoded, in OpenAI's terms.
+
+    Raises:
+        InvalidOption: a value is of the wrong type or out of range.
+    """
+
+    task: str = "transcribe"
+    language: str | None = None
+    """ISO 639-1 code; ``None`` detects it."""
+    prompt: str | None = None
+    temperature: float = 0.0
+    """0 to 1; 0 starts greedy and raises the temperature where a result fails its checks."""
+    timestamps: bool = True
+
+    def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise InvalidOption("task", f"task must be 'transcribe' or 'translate', not {self.task!r}")
+        if self.language is not None and self.language not in LANGUAGES:
+            raise InvalidOption("language", f"language must be an ISO 639-1 code such as 'en', not {self.language!r}")
+        if self.prompt is not None and not isinstance(self.prompt, str):
+            raise InvalidOption("prompt", "prompt must be text")
+        if self.prompt is not None and len(self.prompt) > MAX_PROMPT_CHARACTERS:
+            raise InvalidOption("prompt", f"prompt must be at most {MAX_PROMPT_CHARACTERS:,} characters long")
+        if not _is_number(self.temperature) or not 0 <= self.temperature <= 1:
+            raise InvalidOption("temperature", f"temperature must be a number from 0 to 1, not {self.temperature!r}")
+        if not isinstance(self.timestamps, bool):
+            raise InvalidOption("timestamps", f"timestamps must be true or false, not {self.timestamps!r}")
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> WindowOptions:
+        """Options by name; a name that is not known is an error, since both ends are ours."""
+        if unknown := sorted(set(values) - {field.name for field in fields(cls)}):
+            raise InvalidOption(unknown[0], f"unknown option {unknown[0]!r}")
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorReply:
+    """Why a window was not decoded: an HTTP status with the fields of OpenAI's error envelope."""
+
+    status: int
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+def pack_window(audio: Audio, options: WindowOptions) -> bytes:
+    """The message for one window of float32 samples (at most 480,000, mono, 16 kHz, −1…1).
+
+    Raises:
+        WireError: there are too many samples.
+    """
+    if audio.ndim != 1 or len(audio) > WINDOW_SAMPLES:
+        raise WireError(f"a window holds at most {WINDOW_SAMPLES:,} mono samples, not an array of shape {audio.shape}")
+    header = json.dumps(asdict(options), ensure_ascii=False).encode()
+    pcm = np.clip(np.rint(audio * 32768.0), -32768, 32767).astype("<i2")
+    body = header + bytes(pcm.data)
+    return HEAD.pack(MAGIC, VERSION, 0, len(header), len(audio), zlib.crc32(body)) + body
+
+
+def unpack_window(message: bytes | bytearray | memoryview) -> tuple[Audio, WindowOptions]:
+    """Samples and options of a message.
+
+    Raises:
+        WireError: it is not a whole, undamaged message of this version.
+        InvalidOption: an option's value cannot be used.
+    """
+    view = memoryview(message)
+    if len(view) < HEAD.size:
+        raise WireError(f"a window message has a head of {HEAD.size} bytes, but only {len(view)} bytes came")
+    magic, version, _, header_length, samples, checksum = HEAD.unpack_from(view)
+    if magic != MAGIC:
+        raise WireError(f"a window message starts with {MAGIC!r}, not with {bytes(magic)!r}")
+    if version != VERSION:
+        raise WireError(f"window messages of version {VERSION} are understood here, not version {version}")
+    if samples > WINDOW_SAMPLES:
+        raise WireError(f"a window holds at most {WINDOW_SAMPLES:,} samples, but the message announces {samples:,}")
+    body = view[HEAD.size :]
+    expected = header_length + 2 * samples
+    if len(body) != expected:
+        raise WireError(f"the message announces {expected:,} bytes behind its head, but {len(body):,} came")
+    if zlib.crc32(body) != checksum:
+        raise WireError("the message was damaged on its way: its checksum does not match")
+    pcm = np.frombuffer(body[header_length:], dtype="<i2")
+    return pcm.astype(np.float32) / np.float32(32768.0), _options(bytes(body[:header_length]))
+
+
+def pack_reply(reply: WindowTranscript | ErrorReply) -> bytes:
+    """A reply as JSON."""
+    content = {"error" if isinstance(reply, ErrorReply) else "window": asdict(reply)}
+    return json.dumps({"version": VERSION, **content}, ensure_ascii=False, allow_nan=False).encode()
+
+
+def unpack_reply(data: bytes) -> WindowTranscript | ErrorReply:
+    """What ``pack_reply`` packed.
+
+    Raises:
+        WireError: it is not a reply of this version.
+    """
+    try:
+        reply = json.loads(data)
+        if reply["version"] != VERSION:
+            raise WireError(f"replies of version {VERSION} are understood here, not version {reply['version']}")
+        if "error" in reply:
+            return ErrorReply(**reply["error"])
+        window = reply["window"]
+        return WindowTranscript(
+            language=window["language"],
+            language_probability=window["language_probability"],
+            segments=tuple(_segment(segment) for segment in window["segments"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        if isinstance(error, WireError):
+            raise
+        raise WireError(f"not a window reply: {data[:80]!r}") from error
+
+
+def _options(header: bytes) -> WindowOptions:
+    try:
+        values = json.loads(header)
+    except ValueError as error:
+        raise WireError("the options of the window message are not JSON") from error
+    if not isinstance(values, dict):
+        raise WireError("the options of the window message are not a JSON object")
+    return WindowOptions.from_json(values)
+
+
+def _segment(values: dict[str, Any]) -> Segment:
+    words = tuple(Word(**word) for word in values.pop("words"))
+    return Segment(**{**values, "tokens": tuple(values["tokens"])}, words=words)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
