@@ -1,0 +1,102 @@
+"""The command line: what it prints and how it ends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from whisper_serve import __version__
+
+
+def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "whisper_serve", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_version() -> None:
+    assert run("--version").stdout == f"whisper-serve {__version__}\n"
+
+
+def test_no_command_lists_the_commands() -> None:
+    text = run().stdout
+    assert all(command in text for command in ("build", "serve", "demo", "transcribe", "eval"))
+
+
+@pytest.mark.parametrize("command", ["build", "serve", "demo", "transcribe", "eval"])
+def test_help_has_examples(command: str) -> None:
+    answer = run(command, "--help")
+    assert answer.returncode == 0
+    assert "Example" in answer.stdout
+    assert f"whisper-serve {command}" in answer.stdout
+
+
+def test_unknown_model_is_one_sentence(tmp_path: Path) -> None:
+    answer = run("build", "--model", "no-such-model", "--output", str(tmp_path))
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("Error: ")
+    assert "no-such-model" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_serving_nothing_is_one_sentence(tmp_path: Path) -> None:
+    answer = run("serve", "--no-build", "--model-store", str(tmp_path))
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("Error: There is no model archive")
+
+
+def test_demo_of_a_missing_file(tmp_path: Path) -> None:
+    answer = run("demo", str(tmp_path / "none.mp3"))
+    assert answer.returncode == 2
+    assert "none.mp3" in answer.stderr
+
+
+def test_build_makes_an_archive(tmp_path: Path) -> None:
+    answer = run("build", "--model", "random:tiny", "--output", "store", "--name", "small", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert (tmp_path / "store" / "small.mar").is_file()
+    assert "Built store/small.mar" in answer.stdout
+
+
+def test_transcribe_names_what_it_cannot_use(data: Path, tmp_path: Path) -> None:
+    clip = str(data / "en-jfk.mp3")
+    for arguments, words in (
+        (["--format", "docx"], "docx"),
+        (["--language", "klingon"], "klingon"),
+        (["--temperature", "2"], "temperature"),
+        (["--device", "tpu", "--model", "random:tiny"], "tpu"),
+    ):
+        answer = run("transcribe", clip, *arguments)
+        assert answer.returncode == 1
+        assert answer.stderr.startswith("Error: ")
+        assert words in answer.stderr
+        assert "Traceback" not in answer.stderr
+
+
+def test_a_bad_recording_does_not_stop_the_others(data: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"")
+    good = data / "en-librispeech-1089-134686-0001.flac"
+    answer = run(
+        "transcribe", str(bad), str(good), "--model", "random:tiny", "--temperature", "0.1", "-o", "texts", cwd=tmp_path
+    )
+    assert answer.returncode == 1
+    assert f"Error: {bad}: the file is empty" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert (tmp_path / "texts" / f"{good.stem}.txt").is_file()
+
+
+@pytest.mark.weights
+def test_transcribe_prints_the_text(data: Path) -> None:
+    answer = run("transcribe", str(data / "en-jfk.mp3"), "--model", "trial", "--format", "srt")
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.startswith("1\n00:00:0")
+    assert "ask what you can do for your country." in answer.stdout
+
+
+def test_a_folder_without_a_manifest_is_no_corpus(tmp_path: Path) -> None:
+    answer = run("eval", str(tmp_path))
+    assert answer.returncode == 1
+    assert "manifest.tsv" in answer.stderr

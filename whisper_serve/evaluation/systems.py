@@ -1,0 +1,110 @@
+"""The systems that are compared: this engine, and openai-whisper on the very same weights. Both decode greedily."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from whisper.audio import log_mel_spectrogram, pad_or_trim
+from whisper.model import ModelDimensions, Whisper
+
+from whisper_serve.engine import DecodingOptions, Engine
+from whisper_serve.engine.options import Task
+from whisper_serve.engine.weights import Weights
+from whisper_serve.speech import Audio, cut_windows, load_audio
+
+from .corpus import Sample
+
+Progress = Callable[[float], None]
+"""Called with the number of files that were just done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a system made of some samples: a value for each, and the seconds that it took."""
+
+    values: list[str]
+    seconds: float
+
+
+class System(Protocol):
+    name: str
+
+    def transcribe(self, samples: Sequence[Sample], task: Task, progress: Progress) -> Heard:
+        """Text of each sample, whose language is told."""
+
+    def detect(self, samples: Sequence[Sample], progress: Progress) -> Heard:
+        """Language code of each sample."""
+
+
+class EngineSystem:
+    """This engine with its speech detection and batches."""
+
+    name = "whisper-serve"
+
+    def __init__(self, weights: Weights, device: str) -> None:
+        self._engine = Engine.load(weights, device)
+
+    def transcribe(self, samples: Sequence[Sample], task: Task, progress: Progress) -> Heard:
+        started = time.perf_counter()
+        owners: list[int] = []
+        windows: list[Audio] = []
+        for number, sample in enumerate(samples):
+            for window in cut_windows([load_audio(sample.path)]):
+                owners.append(number)
+                windows.append(window.audio)
+        texts = ["" for _ in samples]
+        for first in range(0, len(windows), self._engine.batch_size):
+            part = slice(first, first + self._engine.batch_size)
+            options = [DecodingOptions(task, samples[i].language, temperatures=(0.0,)) for i in owners[part]]
+            for owner, result in zip(owners[part], self._engine.transcribe(windows[part], options), strict=True):
+                texts[owner] += "".join(segment.text for segment in result.segments)
+            progress(len(set(owners[part]) - set(owners[part.stop :])))
+        progress(len(set(range(len(samples))) - set(owners)))
+        return Heard(texts, time.perf_counter() - started)
+
+    def detect(self, samples: Sequence[Sample], progress: Progress) -> Heard:
+        started = time.perf_counter()
+        codes = []
+        for first in range(0, len(samples), self._engine.batch_size):
+            batch = samples[first : first + self._engine.batch_size]
+            beginnings = [load_audio(sample.path)[:480_000] for sample in batch]
+            codes += [detection.language for detection in self._engine.detect_language(beginnings)]
+            progress(len(batch))
+        return Heard(codes, time.perf_counter() - started)
+
+
+class OpenAIWhisper:
+    """openai-whisper with its defaults, but without temperature fallback, whose sampling is random."""
+
+    name = "openai-whisper"
+
+    def __init__(self, weights: Weights, device: str) -> None:
+        self._model = Whisper(ModelDimensions(**weights.dimensions.as_dict()))
+        self._model.load_state_dict({name: tensor.float() for name, tensor in weights.tensors.items()})
+        self._model.to(device).eval()
+
+    def transcribe(self, samples: Sequence[Sample], task: Task, progress: Progress) -> Heard:
+        started = time.perf_counter()
+        texts = []
+        for sample in samples:
+            result = self._model.transcribe(
+                load_audio(sample.path), task=task, language=sample.language, temperature=0.0, fp16=False
+            )
+            texts.append(str(result["text"]))
+            progress(1)
+        return Heard(texts, time.perf_counter() - started)
+
+    @torch.inference_mode()
+    def detect(self, samples: Sequence[Sample], progress: Progress) -> Heard:
+        started = time.perf_counter()
+        codes = []
+        for sample in samples:
+            mel = log_mel_spectrogram(pad_or_trim(load_audio(sample.path)), self._model.dims.n_mels)
+            _, probabilities = self._model.detect_language(mel.to(self._model.device))
+            codes.append(max(probabilities, key=probabilities.__getitem__))
+            progress(1)
+        return Heard(codes, time.perf_counter() - started)
