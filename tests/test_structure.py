@@ -49,6 +49,7 @@ DISTRIBUTIONS = {
     "pydantic_settings": "pydantic-settings",
     "pynvml": "nvidia-ml-py",
     "ts": "torchserve",
+    "typing_extensions": "typing-extensions",
     "whisper": "openai-whisper",
     "yaml": "pyyaml",
 }

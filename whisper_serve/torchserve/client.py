@@ -5,6 +5,7 @@ They send what the handler takes and give back what it answers; what that means 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -12,6 +13,7 @@ from typing import Any, cast
 
 import grpc
 import httpx
+from typing_extensions import Self
 
 from whisper_serve.torchserve import inference_pb2, inference_pb2_grpc
 from whisper_serve.torchserve.errors import RequestFailed
@@ -35,7 +37,23 @@ class Prediction:
         return self.body.decode("utf-8")
 
 
-class RestClient:
+class _Client(ABC):
+    """A context manager that closes itself."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the connections."""
+
+
+class RestClient(_Client):
     """REST predictions of one model at `url`, such as ``http://127.0.0.1:8080/predictions/whisper``.
 
     Every method raises RequestFailed. `timeout` is in seconds, for each wait on the network.
@@ -46,14 +64,6 @@ class RestClient:
         # trust_env: a proxy in the environment has nothing to do with a server on this machine or in this
         # cluster.
         self._http = httpx.Client(timeout=timeout, trust_env=False)
-
-    def __enter__(self) -> RestClient:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         self._http.close()
@@ -81,7 +91,7 @@ class RestClient:
         return Prediction(answer.content, answer.headers.get("content-type", ""))
 
 
-class GrpcClient:
+class GrpcClient(_Client):
     """gRPC predictions of one model at `target`, such as ``127.0.0.1:7070``.
 
     TorchServe reports a row that failed as OK: the answer itself must say its status. What raises
@@ -100,14 +110,6 @@ class GrpcClient:
             ],
         )
         self._stub: Any = inference_pb2_grpc.InferenceAPIsServiceStub(self._channel)
-
-    def __enter__(self) -> GrpcClient:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         self._channel.close()
