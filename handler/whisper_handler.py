@@ -6,6 +6,8 @@ TorchServe loads the one class that this module defines. A row is either one win
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -21,8 +23,10 @@ from whisper_serve.errors import describe, envelope
 from whisper_serve.request import FileRequest
 from whisper_serve.settings import HandlerSettings
 from whisper_serve.speech import RESPONSE_FORMATS, AudioDecodeError, Transcript, WindowTranscript, render
-from whisper_serve.transcriber import Counts, FileJob, Job, Outcome, Transcriber, WindowJob
+from whisper_serve.transcriber import Counts, EngineBroken, FileJob, Job, Outcome, Run, Transcriber, WindowJob
 from whisper_serve.wire import InvalidOption, WireError, pack_reply, unpack_window
+
+logger = logging.getLogger("whisper_serve.handler")
 
 Row = Mapping[str, Any]
 Answer = tuple[int, str, str | bytes]
@@ -40,6 +44,7 @@ class WhisperHandler:
 
     def initialize(self, context: Any) -> None:
         """Load settings and weights as TorchServe's ``context`` gives them."""
+        _log_warnings_to_stderr()
         settings = HandlerSettings.read((context.model_yaml_config or {}).get("handler"))
         if settings.threads:
             torch.set_num_threads(settings.threads)
@@ -56,7 +61,7 @@ class WhisperHandler:
     def handle(self, data: Sequence[Row], context: Any) -> list[str | bytes]:
         """Answer every row of ``data``; a bad row gets its own status and error, its batch mates are served."""
         read = [_read(row) for row in data]
-        run = self._transcriber.run([job for job, _ in read if not isinstance(job, Exception)])
+        run = self._run([job for job, _ in read if not isinstance(job, Exception)])
         served = iter(run.outcomes)
         outcomes = [job if isinstance(job, Exception) else next(served) for job, _ in read]
         self._count(context, run.counts, outcomes)
@@ -65,6 +70,14 @@ class WhisperHandler:
             context.set_response_status(status, REASONS[status], number)
             context.set_response_content_type(number, content_type)
         return [body for _, _, body in answers]
+
+    def _run(self, jobs: Sequence[Job]) -> Run:
+        """Run the jobs; a broken engine ends the worker, since TorchServe only replaces workers that are gone."""
+        try:
+            return self._transcriber.run(jobs)
+        except EngineBroken as error:
+            logger.critical("the engine is broken, the worker ends: %s", error)
+            raise SystemExit(1) from error
 
     def _count(self, context: Any, counts: Counts, outcomes: Sequence[Outcome]) -> None:
         """Add to the metrics that model_store/metrics.yaml declares."""
@@ -83,6 +96,14 @@ class WhisperHandler:
             context.metrics.get_metric("whisper_errors_total").add_or_update(number, [kind, context.model_name])
         largest = context.metrics.get_metric("whisper_largest_batch", MetricTypes.GAUGE)
         largest.add_or_update(self._largest_batch, [context.model_name])
+
+
+def _log_warnings_to_stderr() -> None:
+    """TorchServe shows what a worker writes to stderr; its own logging hides the level and goes to a file."""
+    stream = logging.StreamHandler(sys.stderr)
+    stream.setLevel(logging.WARNING)
+    stream.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    logging.getLogger("whisper_serve").addHandler(stream)
 
 
 def _device(setting: str, gpu: int | None) -> str:

@@ -13,7 +13,7 @@ import pytest
 from whisper_serve.engine import DecodingOptions, Engine, WindowResult
 from whisper_serve.engine.engine import Audio
 from whisper_serve.speech import AudioDecodeError, AudioTooLong, Transcript, WindowTranscript, cut_windows, open_audio
-from whisper_serve.transcriber import FileJob, Job, Outcome, Transcriber, WindowJob, decoding_options
+from whisper_serve.transcriber import EngineBroken, FileJob, Job, Outcome, Transcriber, WindowJob, decoding_options
 from whisper_serve.wire import InvalidOption, WindowOptions
 
 FIXED = WindowOptions(language="en", temperature=0.1)
@@ -129,7 +129,7 @@ def test_a_poisonous_window_fails_alone(engine: Engine, caplog: pytest.LogCaptur
 def test_an_error_that_breaks_the_gpu_is_not_hidden(engine: Engine) -> None:
     fussy = Fussy(engine.model, "fussy")
     fussy.error = RuntimeError("CUDA error: device-side assert triggered")
-    with pytest.raises(RuntimeError, match="CUDA error"):
+    with pytest.raises(EngineBroken, match="CUDA error"):
         Transcriber(fussy).run([WindowJob(np.full(16_000, 0.95, np.float32), FIXED)])
 
 

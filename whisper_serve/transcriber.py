@@ -41,6 +41,10 @@ FATAL_ERROR_MARKS: Final = ("CUDA error", "device-side assert", "CUBLAS_STATUS",
 """Found in the text of errors after which a GPU context cannot be used any more."""
 
 
+class EngineBroken(RuntimeError):
+    """The engine cannot compute any more, whatever it is given: its process has to end and a new one to begin."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileJob:
     """A whole file: to be decoded, cut and merged."""
@@ -102,7 +106,11 @@ class Transcriber:
         self._max_seconds = max_seconds
 
     def run(self, jobs: Sequence[Job], progress: Progress | None = None) -> Run:
-        """Transcribe all jobs; only errors that leave the engine unusable are raised."""
+        """Transcribe all jobs.
+
+        Raises:
+            EngineBroken: an error that no later job would survive; any other is the outcome of its job.
+        """
         counts = Counts()
         states = [_Progressing(job, decoding_options(job.options)) for job in jobs]
         with ExitStack() as streams:
@@ -151,8 +159,8 @@ class Transcriber:
         try:
             results = self._decode(batch)
         except Exception as error:
-            if _is_fatal(error):
-                raise
+            if any(mark in str(error) for mark in FATAL_ERROR_MARKS):
+                raise EngineBroken(f"{type(error).__name__}: {error}") from error
             if len(batch) == 1:
                 _log_unforeseen(error)
                 batch[0][0].error = error
@@ -227,10 +235,6 @@ def _outcome(state: _Progressing) -> Outcome:
         language=state.job.options.language,
         warnings=state.stream.warnings,
     )
-
-
-def _is_fatal(error: Exception) -> bool:
-    return isinstance(error, MemoryError) or any(mark in str(error) for mark in FATAL_ERROR_MARKS)
 
 
 def _log_unforeseen(error: Exception) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -169,3 +171,29 @@ def test_work_is_counted_for_prometheus(served: Served, jfk: bytes, caplog: pyte
 def test_a_bad_setting_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="devise"):
         WhisperHandler().initialize(context(tmp_path, {"devise": "cpu"}))
+
+
+def test_a_broken_engine_ends_the_worker(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(served.handler._transcriber._engine, "transcribe", fail)
+    with pytest.raises(SystemExit):
+        served({"window": WINDOW})
+
+
+def test_what_went_wrong_is_said_on_stderr(
+    served: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ArithmeticError("no such luck")
+
+    monkeypatch.setattr(served.handler._transcriber._engine, "transcribe", fail)
+    monkeypatch.setattr(logging.getLogger("whisper_serve").handlers[-1], "stream", sys.stderr)
+    [(status, _, body)] = served({"window": WINDOW})
+    assert status == 500
+    assert b"no such luck" not in bytes(body)  # type: ignore[arg-type]
+    assert (
+        "ERROR whisper_serve.transcriber: transcription failed: ArithmeticError: no such luck"
+        in capsys.readouterr().err
+    )
