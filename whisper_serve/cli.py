@@ -154,7 +154,14 @@ def serve(
     if build_first:
         _build_if_needed(recipe)
     endpoints = Endpoints(host, admin_host, port, management_port, metrics_port, grpc_port, grpc_management_port)
-    supervise(_server_config(recipe.path, endpoints, workers, batch_size, device), _say)
+    url = f"{endpoints.inference_url}/predictions/{name}"
+    hints = (
+        "Try it:",
+        f"  curl -T recording.mp3 {url}",
+        f"  curl -F file=@recording.mp3 -F response_format=srt {url}",
+        f"Metrics: {endpoints.metrics_url}   Stop: Ctrl-C",
+    )
+    supervise(_server_config(recipe.path, endpoints, workers, batch_size, device), _say, hints)
 
 
 @app.command()

@@ -112,7 +112,9 @@ def command(pack_handler: Callable[..., Path], short_dir: Path) -> Iterator[Comm
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_clean_stop(command: Command, short_dir: Path, number: signal.Signals) -> None:
     command.wait_for("Ready after")
-    with RestClient(f"{command.endpoints.inference_url}/predictions/whisper") as client:
+    url = f"{command.endpoints.inference_url}/predictions/whisper"
+    command.wait_for(f"curl -T recording.mp3 {url}")
+    with RestClient(url) as client:
         assert "sizes" in client.predict(b"1").text
     processes = tree(command.process.pid)
     assert len(processes) == 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -42,16 +42,16 @@ class StopRequest:
         self.requested = True
 
 
-def supervise(config: ServerConfig, say: Callable[[str], None]) -> None:
+def supervise(config: ServerConfig, say: Callable[[str], None], hints: Sequence[str] = ()) -> None:
     """Serve until a signal asks to stop, and start TorchServe again when it dies.
 
-    `say` gets one line for each event. Raises ServerFailed when the first start fails or when TorchServe dies
-    MAX_QUICK_DEATHS times with less than STABLE_SECONDS of service between; also what TorchServe's entry
-    raises.
+    `say` gets one line for each event, and `hints` when the server is ready for the first time. Raises ServerFailed
+    when the first start fails or when TorchServe dies MAX_QUICK_DEATHS times with less than STABLE_SECONDS of service
+    between; also what TorchServe's entry raises.
     """
     deaths = 0
     with StopRequest() as stopping:
-        served, ending = _serve_once(config, say, stopping)
+        served, ending = _serve_once(config, say, stopping, hints)
         while not stopping():
             deaths = 1 if served >= STABLE_SECONDS else deaths + 1
             if deaths >= MAX_QUICK_DEATHS:
@@ -69,13 +69,17 @@ def restart_delay(deaths: int) -> float:
     return min(2.0 ** (deaths - 1), LONGEST_DELAY_SECONDS)
 
 
-def _serve_once(config: ServerConfig, say: Callable[[str], None], stopping: StopRequest) -> tuple[float, str]:
+def _serve_once(
+    config: ServerConfig, say: Callable[[str], None], stopping: StopRequest, hints: Sequence[str] = ()
+) -> tuple[float, str]:
     """Run TorchServe until it ends or has to: the seconds it served, and a sentence about its end."""
     with TorchServe(config) as server:
         if not server.wait_ready(stopping):
             return 0.0, ""
         ready_at = server.seconds
         say(f"Ready after {ready_at:.1f} s: {server.predictions_url} (gRPC {config.endpoints.grpc_target})")
+        for hint in hints:
+            say(hint)
         while server.process.exit_code is None and not stopping():
             time.sleep(POLL_SECONDS)
         return server.seconds - ready_at, f"TorchServe died ({_cause(server.process.exit_code)})."
