@@ -22,7 +22,14 @@ from whisper_serve.engine.weights import load_weights
 from whisper_serve.errors import describe, envelope
 from whisper_serve.request import FileRequest
 from whisper_serve.settings import HandlerSettings
-from whisper_serve.speech import RESPONSE_FORMATS, AudioDecodeError, Transcript, WindowTranscript, render
+from whisper_serve.speech import (
+    RESPONSE_FORMATS,
+    AudioDecodeError,
+    SileroVad,
+    Transcript,
+    WindowTranscript,
+    render,
+)
 from whisper_serve.transcriber import Counts, EngineBroken, FileJob, Job, Outcome, Run, Transcriber, WindowJob
 from whisper_serve.wire import InvalidOption, WireError, pack_reply, unpack_window
 
@@ -55,6 +62,7 @@ class WhisperHandler:
             settings.dtype,
             batch_size=settings.batch_windows or None,
         )
+        SileroVad()  # Loads the speech detector now: where it is missing, the start fails, not the first request.
         self._transcriber = Transcriber(engine, max_seconds=settings.max_audio_seconds)
         self._largest_batch = 0
 

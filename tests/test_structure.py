@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "wire": {"speech"},
     "errors": {"speech", "wire"},
     "request": {"speech", "wire"},
-    "transcriber": {"engine", "speech", "wire"},
+    "transcriber": {"engine", "errors", "speech", "wire"},
     "torchserve": {"engine"},
     "evaluation": {"engine", "speech"},
     "offline": {"request", "speech", "transcriber"},

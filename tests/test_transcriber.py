@@ -13,6 +13,7 @@ import pytest
 from whisper_serve.engine import DecodingOptions, Engine, WindowResult
 from whisper_serve.engine.engine import Audio
 from whisper_serve.speech import AudioDecodeError, AudioTooLong, Transcript, WindowTranscript, cut_windows, open_audio
+from whisper_serve.speech.errors import VadUnavailable
 from whisper_serve.transcriber import EngineBroken, FileJob, Job, Outcome, Transcriber, WindowJob, decoding_options
 from whisper_serve.wire import InvalidOption, WindowOptions
 
@@ -131,6 +132,21 @@ def test_an_error_that_breaks_the_gpu_is_not_hidden(engine: Engine) -> None:
     fussy.error = RuntimeError("CUDA error: device-side assert triggered")
     with pytest.raises(EngineBroken, match="CUDA error"):
         Transcriber(fussy).run([WindowJob(np.full(16_000, 0.95, np.float32), FIXED)])
+
+
+def test_only_what_is_no_fault_of_the_caller_is_logged(
+    engine: Engine, data: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Transcriber(engine).run([FileJob(b"not audio"), FileJob(b"")])
+    assert caplog.text == ""
+
+    def missing() -> None:
+        raise VadUnavailable("the speech detector is not installed")
+
+    monkeypatch.setattr("whisper_serve.speech.windows.SileroVad", missing)
+    run = Transcriber(engine).run([FileJob(data / "en-jfk.mp3", FIXED)])
+    assert isinstance(run.outcomes[0], VadUnavailable)
+    assert "the speech detector is not installed" in caplog.text
 
 
 @pytest.mark.parametrize(("temperature", "tried"), [(0.0, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)), (0.3, (0.3,))])

@@ -106,6 +106,8 @@ def test_too_long_a_window_is_refused_before_it_is_sent() -> None:
         ({"task": "sing"}, "task"),
         ({"language": "english"}, "language"),
         ({"language": 3}, "language"),
+        ({"language": ["en"]}, "language"),
+        ({"task": ["transcribe"]}, "task"),
         ({"prompt": ["x"]}, "prompt"),
         ({"prompt": "x" * 10_001}, "prompt"),
         ({"temperature": 1.1}, "temperature"),

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from whisper_serve.engine import FALLBACK_TEMPERATURES, DecodingOptions, Engine, WindowResult
+from whisper_serve.errors import describe
 from whisper_serve.speech import (
     Audio,
     AudioStream,
     Segment,
     Source,
-    SpeechError,
     Transcript,
     VadOptions,
     Window,
@@ -239,5 +239,5 @@ def _outcome(state: _Progressing) -> Outcome:
 
 def _log_unforeseen(error: Exception) -> None:
     """Errors of the caller are answered, not logged; others are for the operator."""
-    if not isinstance(error, (SpeechError, InvalidOption)):
+    if describe(error).status >= 500:
         logger.error("transcription failed: %s: %s", type(error).__name__, error, exc_info=error)

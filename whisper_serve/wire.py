@@ -64,7 +64,7 @@ class WindowOptions:
     def __post_init__(self) -> None:
         if self.task not in TASKS:
             raise InvalidOption("task", f"task must be 'transcribe' or 'translate', not {self.task!r}")
-        if self.language is not None and self.language not in LANGUAGES:
+        if self.language is not None and not (isinstance(self.language, str) and self.language in LANGUAGES):
             raise InvalidOption("language", f"language must be an ISO 639-1 code such as 'en', not {self.language!r}")
         if self.prompt is not None and not isinstance(self.prompt, str):
             raise InvalidOption("prompt", "prompt must be text")

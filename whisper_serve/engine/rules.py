@@ -29,17 +29,20 @@ class TokenRules:
         self._blank = torch.tensor(tokenizer.blank, device=device)
         self._steps = torch.arange(1501, device=device)
         self._timestamps = timestamps
+        # Whether the last token, and the one before it, was a timestamp; a text starts as if one had come before.
         self._last = torch.zeros_like(timestamps)
         self._before_last = torch.ones_like(timestamps)
-        self._earliest = torch.zeros(len(timestamps), dtype=torch.long, device=device)
-        self._latest = torch.full_like(self._earliest, -1)
+        # The last timestamp so far, and the first that may come next, in steps of 20 ms.
+        self._latest = torch.full((len(timestamps),), -1, device=device)
+        self._earliest = torch.zeros_like(self._latest)
         self._any = bool(timestamps.any())
         self._first = True
 
     def keep(self, order: Tensor) -> None:
         """Row ``i`` becomes what row ``order[i]`` was."""
-        for name in ("_timestamps", "_last", "_before_last", "_earliest", "_latest"):
-            setattr(self, name, getattr(self, name)[order])
+        self._timestamps = self._timestamps[order]
+        self._last, self._before_last = self._last[order], self._before_last[order]
+        self._earliest, self._latest = self._earliest[order], self._latest[order]
 
     def apply(self, logits: Tensor) -> None:
         """Set the logits (rows, vocabulary) of forbidden tokens to −∞, in place."""
