@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import wave
@@ -54,6 +55,7 @@ def test_a_recording_comes_back_as_text_however_it_is_sent(served: Served, jfk: 
     assert subtitles.endswith("ask what you can do for your country.\n\n")
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_curl_does_what_the_readme_says(served: Served, clips: dict[str, Sample]) -> None:
     path = clips["en-jfk.mp3"].path
     put = subprocess.run(["curl", "-sS", "-T", path, served.url], capture_output=True, check=True)

@@ -34,6 +34,7 @@ def test_the_report_has_all_its_parts(data: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_english_errors_are_within_half_a_point_of_openai_whispers(corpus: Path, base_weights: Weights) -> None:
     """Without one reading on which openai-whisper, greedy and without fallback, loops: that would flatter us."""
     samples = [sample for sample in read_corpus(corpus) if sample.group != "en/librivox"]
