@@ -17,6 +17,7 @@ from whisper_serve.speech.errors import VadUnavailable
 from whisper_serve.transcriber import EngineBroken, FileJob, Job, Outcome, Transcriber, WindowJob, decoding_options
 from whisper_serve.wire import InvalidOption, WindowOptions
 
+JUST_LANGUAGE = WindowOptions(detect_only=True)
 FIXED = WindowOptions(language="en", temperature=0.1)
 """One temperature: a random model fails every check, and would be tried at six."""
 
@@ -147,6 +148,73 @@ def test_only_what_is_no_fault_of_the_caller_is_logged(
     run = Transcriber(engine).run([FileJob(data / "en-jfk.mp3", FIXED)])
     assert isinstance(run.outcomes[0], VadUnavailable)
     assert "the speech detector is not installed" in caplog.text
+
+
+def noise(seed: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return (0.1 * np.random.default_rng(seed).standard_normal(40_000)).astype(np.float32)
+
+
+def test_windows_that_ask_for_their_language_are_not_decoded(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[int] = []
+    transcribe = engine.transcribe
+
+    def counting(windows: Sequence[Audio], *arguments: Any) -> list[WindowResult]:
+        decoded.append(len(windows))
+        return transcribe(windows, *arguments)
+
+    monkeypatch.setattr(engine, "transcribe", counting)
+    asked = [WindowJob(noise(1), JUST_LANGUAGE), WindowJob(noise(2), FIXED), WindowJob(noise(3), JUST_LANGUAGE)]
+    run = Transcriber(engine).run(asked)
+    assert decoded == [1]
+    assert (run.counts.windows, run.counts.batches) == (3, 1)
+    alone = engine.detect_language([noise(1), noise(3)])
+    for outcome, expected in zip(run.outcomes[::2], alone, strict=True):
+        assert isinstance(outcome, WindowTranscript)
+        assert (outcome.language, outcome.text) == (expected.language, "")
+        assert outcome.language_probabilities == pytest.approx(expected.probabilities, abs=1e-5)
+        assert outcome.language_probabilities is not None
+        assert outcome.language_probability == max(outcome.language_probabilities.values())
+    assert isinstance(run.outcomes[1], WindowTranscript)
+    assert run.outcomes[1].text
+    assert run.outcomes[1].language_probabilities is None
+
+
+def test_languages_alone_start_no_decoding(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine.model.decoder, "step", None)
+    [outcome] = Transcriber(engine).run([WindowJob(noise(1), JUST_LANGUAGE)]).outcomes
+    assert isinstance(outcome, WindowTranscript)
+    assert outcome.language_probabilities
+
+
+def test_logprobs_are_those_of_the_text(engine: Engine) -> None:
+    jobs = [WindowJob(noise(5), replace(FIXED, logprobs=True)), WindowJob(noise(5), FIXED)]
+    asked, unasked = Transcriber(engine).run(jobs).outcomes
+    assert isinstance(asked, WindowTranscript)
+    assert isinstance(unasked, WindowTranscript)
+    assert asked.text == unasked.text
+    assert asked.text
+    for segment, plain in zip(asked.segments, unasked.segments, strict=True):
+        assert plain.token_logprobs == ()
+        said = b"".join(bytes(token.bytes) for token in segment.token_logprobs)
+        assert said.decode("utf-8", "replace") == segment.text
+        texts = [token for token in segment.tokens if token < engine.tokenizer.eot]
+        assert [bytes(each.bytes) for each in segment.token_logprobs] == [*map(engine.tokenizer.token_bytes, texts)]
+        assert all(each.logprob <= 0 for each in segment.token_logprobs)
+
+
+@pytest.mark.weights
+def test_logprobs_of_real_speech_add_up_to_the_mean(base_engine: Engine, data: Path) -> None:
+    with open_audio(data / "en-jfk.mp3") as stream:
+        window = next(cut_windows(stream))
+    options = WindowOptions(language="en", logprobs=True, timestamps=False)
+    [outcome] = Transcriber(base_engine).run([WindowJob(window.audio, options)]).outcomes
+    assert isinstance(outcome, WindowTranscript)
+    [segment] = outcome.segments
+    assert segment.token_logprobs[0].token == " And"
+    # The mean also counts the end of the text, of which the model is all but certain after a full stop.
+    total = segment.avg_logprob * (len(segment.tokens) + 1)
+    assert sum(each.logprob for each in segment.token_logprobs) == pytest.approx(total, abs=0.5)
+    assert {each.bytes for each in segment.token_logprobs} >= {tuple(b" country"), tuple(b" fellow")}
 
 
 @pytest.mark.parametrize(("temperature", "tried"), [(0.0, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)), (0.3, (0.3,))])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_serve.speech import LANGUAGES, Segment, WindowTranscript, Word
+from whisper_serve.speech import LANGUAGES, Segment, TokenLogprob, WindowTranscript, Word
 from whisper_serve.wire import (
     HEAD,
     ErrorReply,
@@ -29,6 +29,8 @@ OPTIONS = st.builds(
     prompt=st.none() | st.text(max_size=50),
     temperature=st.floats(0, 1),
     timestamps=st.booleans(),
+    detect_only=st.booleans(),
+    logprobs=st.booleans(),
 )
 MESSAGE = pack_window(np.linspace(-1, 1, 100, dtype=np.float32), WindowOptions(prompt="Ünïcödé"))
 
@@ -115,6 +117,8 @@ def test_too_long_a_window_is_refused_before_it_is_sent() -> None:
         ({"temperature": True}, "temperature"),
         ({"temperature": float("nan")}, "temperature"),
         ({"timestamps": 1}, "timestamps"),
+        ({"detect_only": "yes"}, "detect_only"),
+        ({"logprobs": None}, "logprobs"),
         ({"beam_size": 5}, "beam_size"),
     ],
 )
@@ -152,4 +156,32 @@ def test_anything_else_is_no_reply(data: bytes) -> None:
 def test_replies_are_plain_json() -> None:
     content = json.loads(pack_reply(WindowTranscript("fr", 0.5, (SEGMENT,))))
     assert content["window"]["segments"][0]["tokens"] == [50364, 1, 50464]
-    assert content["window"]["segments"][0].keys() == asdict(SEGMENT).keys()
+    # What nobody asked for is not there, so that an older gateway understands the rest.
+    assert content["window"]["segments"][0].keys() == asdict(SEGMENT).keys() - {"token_logprobs"}
+    assert content["window"].keys() == {"language", "language_probability", "segments"}
+
+
+LOGPROBS = (TokenLogprob(" H", (32, 72), -0.1), TokenLogprob("�", (195,), -0.25), TokenLogprob("�", (169,), 0.0))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        WindowTranscript("fr", 0.75, (), {"fr": 0.75, "en": 0.25}),
+        WindowTranscript("fr", None, (replace(SEGMENT, token_logprobs=LOGPROBS), SEGMENT)),
+    ],
+)
+def test_what_was_asked_for_comes_with_the_reply(reply: WindowTranscript) -> None:
+    assert unpack_reply(pack_reply(reply)) == reply
+
+
+def test_only_what_differs_from_the_defaults_is_sent() -> None:
+    assert WindowOptions(timestamps=False, logprobs=True).as_json() == {"timestamps": False, "logprobs": True}
+    assert WindowOptions().as_json() == {}
+
+
+@pytest.mark.parametrize("probabilities", ["[0.5]", '{"en": "much"}', "3"])
+def test_probabilities_that_are_none_are_refused(probabilities: str) -> None:
+    reply = pack_reply(WindowTranscript("en", 1.0, (), {"en": 1.0})).decode()
+    with pytest.raises(WireError):
+        unpack_reply(reply.replace('{"en": 1.0}', probabilities).encode())

@@ -12,13 +12,22 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from whisper_serve.engine import FALLBACK_TEMPERATURES, DecodingOptions, Engine, WindowResult
+from whisper_serve.engine import (
+    FALLBACK_TEMPERATURES,
+    DecodedSegment,
+    DecodingOptions,
+    Engine,
+    LanguageDetection,
+    WhisperTokenizer,
+    WindowResult,
+)
 from whisper_serve.errors import describe
 from whisper_serve.speech import (
     Audio,
     AudioStream,
     Segment,
     Source,
+    TokenLogprob,
     Transcript,
     VadOptions,
     Window,
@@ -84,6 +93,9 @@ class Run:
 
     outcomes: list[Outcome]
     counts: Counts
+
+
+_Result = WindowResult | LanguageDetection
 
 
 @dataclass(slots=True)
@@ -177,16 +189,27 @@ class Transcriber:
             if progress:
                 progress(window.duration)
 
-    def _decode(self, batch: Sequence[tuple[_Progressing, Window]]) -> list[WindowResult]:
-        windows = [window.audio for _, window in batch]
-        return self._engine.transcribe(windows, [s.decoding for s, _ in batch], [id(s) for s, _ in batch])
+    def _decode(self, batch: Sequence[tuple[_Progressing, Window]]) -> list[_Result]:
+        """What was found out of each window; those that only ask for their language are not decoded."""
+        asking = [entry for entry in batch if entry[0].job.options.detect_only]
+        telling = [entry for entry in batch if not entry[0].job.options.detect_only]
+        detections: Iterator[_Result] = iter(self._engine.detect_language([window.audio for _, window in asking]))
+        windows = [window.audio for _, window in telling]
+        decoded: Iterator[_Result] = iter(
+            self._engine.transcribe(windows, [s.decoding for s, _ in telling], [id(s) for s, _ in telling])
+        )
+        return [next(detections if state.job.options.detect_only else decoded) for state, _ in batch]
 
-    def _take(self, state: _Progressing, window: Window, result: WindowResult, counts: Counts) -> None:
-        state.parts.append((window.start, window_transcript(result)))
-        # A file is in one language: what its first windows were found to be holds for the rest.
-        state.decoding = replace(state.decoding, language=result.language)
+    def _take(self, state: _Progressing, window: Window, result: _Result, counts: Counts) -> None:
         counts.windows += 1
         counts.audio_seconds += window.duration
+        if isinstance(result, LanguageDetection):
+            state.parts.append((window.start, detection_transcript(result)))
+            return
+        tokenizer = self._engine.tokenizer if state.job.options.logprobs else None
+        state.parts.append((window.start, window_transcript(result, tokenizer)))
+        # A file is in one language: what its first windows were found to be holds for the rest.
+        state.decoding = replace(state.decoding, language=result.language)
         counts.tokens += sum(len(decoding.tokens) for decoding in result.decodings)
         counts.fallbacks += result.fallbacks
 
@@ -202,8 +225,8 @@ def decoding_options(options: WindowOptions) -> DecodingOptions:
     )
 
 
-def window_transcript(result: WindowResult) -> WindowTranscript:
-    """The engine's result as the values that travel and are rendered."""
+def window_transcript(result: WindowResult, tokenizer: WhisperTokenizer | None = None) -> WindowTranscript:
+    """The engine's result as the values that travel and are rendered; with a tokenizer, with the tokens' logprobs."""
     segments = tuple(
         Segment(
             id=number,
@@ -216,10 +239,24 @@ def window_transcript(result: WindowResult) -> WindowTranscript:
             avg_logprob=segment.decoding.avg_logprob,
             compression_ratio=segment.decoding.compression_ratio,
             no_speech_prob=segment.decoding.no_speech_prob,
+            token_logprobs=token_logprobs(segment, tokenizer) if tokenizer else (),
         )
         for number, segment in enumerate(result.segments)
     )
     return WindowTranscript(result.language, result.language_probability, segments)
+
+
+def detection_transcript(detection: LanguageDetection) -> WindowTranscript:
+    """A window of which only the language was asked."""
+    probabilities = detection.probabilities
+    return WindowTranscript(detection.language, probabilities[detection.language], (), probabilities)
+
+
+def token_logprobs(segment: DecodedSegment, tokenizer: WhisperTokenizer) -> tuple[TokenLogprob, ...]:
+    """The tokens of a segment's text, without timestamps and other special ones."""
+    pairs = zip(segment.tokens, segment.token_logprobs, strict=True)
+    texts = ((tokenizer.token_bytes(token), logprob) for token, logprob in pairs if token < tokenizer.eot)
+    return tuple(TokenLogprob(text.decode("utf-8", "replace"), tuple(text), logprob) for text, logprob in texts)
 
 
 def _outcome(state: _Progressing) -> Outcome:

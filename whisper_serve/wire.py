@@ -11,6 +11,9 @@ A message is a fixed head, the options as JSON, and the samples as 16-bit PCM (l
 
 A reply is JSON: ``{"version": 1, "window": {…}}``, or ``{"version": 1, "error": {…}}`` with the error envelope's fields
 and the status, since TorchServe's gRPC reports every row as OK.
+
+Options with their default value are not sent, nor are members of a reply that hold nothing unless they were asked for:
+so either end may be older than the other as long as nothing new is asked.
 """
 
 from __future__ import annotations
@@ -18,12 +21,13 @@ from __future__ import annotations
 import json
 import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 import numpy as np
 
-from whisper_serve.speech import LANGUAGES, WINDOW_SAMPLES, Audio, Segment, WindowTranscript, Word
+from whisper_serve.speech import LANGUAGES, WINDOW_SAMPLES, Audio, Segment, TokenLogprob, WindowTranscript, Word
 
 MAGIC: Final = b"WSWN"
 VERSION: Final = 1
@@ -31,6 +35,10 @@ HEAD: Final = struct.Struct("<4sHHIII")
 TASKS: Final = ("transcribe", "translate")
 MAX_PROMPT_CHARACTERS: Final = 10_000
 """The model reads only the last 223 tokens of a prompt, some 1,000 characters; more is a mistake of the caller."""
+
+_FLAGS: Final = ("timestamps", "detect_only", "logprobs")
+_OPTIONAL: Final = ("language_probabilities", "token_logprobs")
+"""Members of a reply that are left out where they hold nothing."""
 
 
 class WireError(ValueError):
@@ -60,6 +68,10 @@ class WindowOptions:
     temperature: float = 0.0
     """0 to 1; 0 starts greedy and raises the temperature where a result fails its checks."""
     timestamps: bool = True
+    detect_only: bool = False
+    """Answer the language and the probabilities of all, and no text."""
+    logprobs: bool = False
+    """Answer the log-probability of each token of the text."""
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -72,8 +84,9 @@ class WindowOptions:
             raise InvalidOption("prompt", f"prompt must be at most {MAX_PROMPT_CHARACTERS:,} characters long")
         if not _is_number(self.temperature) or not 0 <= self.temperature <= 1:
             raise InvalidOption("temperature", f"temperature must be a number from 0 to 1, not {self.temperature!r}")
-        if not isinstance(self.timestamps, bool):
-            raise InvalidOption("timestamps", f"timestamps must be true or false, not {self.timestamps!r}")
+        for name in _FLAGS:
+            if not isinstance(value := getattr(self, name), bool):
+                raise InvalidOption(name, f"{name} must be true or false, not {value!r}")
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> WindowOptions:
@@ -81,6 +94,10 @@ class WindowOptions:
         if unknown := sorted(set(values) - {field.name for field in fields(cls)}):
             raise InvalidOption(unknown[0], f"unknown option {unknown[0]!r}")
         return cls(**values)
+
+    def as_json(self) -> dict[str, Any]:
+        """Options by name, without those that have their default value."""
+        return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) != field.default}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +119,7 @@ def pack_window(audio: Audio, options: WindowOptions) -> bytes:
     """
     if audio.ndim != 1 or len(audio) > WINDOW_SAMPLES:
         raise WireError(f"a window holds at most {WINDOW_SAMPLES:,} mono samples, not an array of shape {audio.shape}")
-    header = json.dumps(asdict(options), ensure_ascii=False).encode()
+    header = json.dumps(options.as_json(), ensure_ascii=False).encode()
     pcm = np.clip(np.rint(audio * 32768.0), -32768, 32767).astype("<i2")
     body = header + bytes(pcm.data)
     return HEAD.pack(MAGIC, VERSION, 0, len(header), len(audio), zlib.crc32(body)) + body
@@ -137,7 +154,7 @@ def unpack_window(message: bytes | bytearray | memoryview) -> tuple[Audio, Windo
 
 def pack_reply(reply: WindowTranscript | ErrorReply) -> bytes:
     """A reply as JSON."""
-    content = {"error" if isinstance(reply, ErrorReply) else "window": asdict(reply)}
+    content = {"error" if isinstance(reply, ErrorReply) else "window": asdict(reply, dict_factory=_filled)}
     return json.dumps({"version": VERSION, **content}, ensure_ascii=False, allow_nan=False).encode()
 
 
@@ -158,8 +175,9 @@ def unpack_reply(data: bytes) -> WindowTranscript | ErrorReply:
             language=window["language"],
             language_probability=window["language_probability"],
             segments=tuple(_segment(segment) for segment in window["segments"]),
+            language_probabilities=_probabilities(window.get("language_probabilities")),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, WireError):
             raise
         raise WireError(f"not a window reply: {data[:80]!r}") from error
@@ -177,7 +195,20 @@ def _options(header: bytes) -> WindowOptions:
 
 def _segment(values: dict[str, Any]) -> Segment:
     words = tuple(Word(**word) for word in values.pop("words"))
-    return Segment(**{**values, "tokens": tuple(values["tokens"])}, words=words)
+    logprobs = tuple(_token_logprob(token) for token in values.pop("token_logprobs", ()))
+    return Segment(**{**values, "tokens": tuple(values["tokens"])}, words=words, token_logprobs=logprobs)
+
+
+def _token_logprob(values: dict[str, Any]) -> TokenLogprob:
+    return TokenLogprob(**{**values, "bytes": tuple(values["bytes"])})
+
+
+def _probabilities(values: Any) -> Mapping[str, float] | None:
+    return None if values is None else {str(code): float(probability) for code, probability in values.items()}
+
+
+def _filled(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in members if value or name not in _OPTIONAL}
 
 
 def _is_number(value: object) -> bool:

@@ -110,6 +110,26 @@ def test_a_window_is_answered_as_the_wire_says(served: Served) -> None:
     assert reply.text
 
 
+def test_a_window_is_answered_with_what_it_asks_for(served: Served) -> None:
+    audio = (0.1 * np.random.default_rng(3).standard_normal(40_000)).astype(np.float32)
+    asked = [
+        WindowOptions(detect_only=True),
+        WindowOptions(language="en", temperature=0.1, logprobs=True),
+        WindowOptions(language="en", temperature=0.1),
+    ]
+    answers = served(*({"window": bytearray(pack_window(audio, options))} for options in asked))
+    bodies = [body for _, _, body in answers if isinstance(body, bytes)]
+    language, logprobs, plain = (unpack_reply(body) for body in bodies)
+    assert isinstance(language, WindowTranscript)
+    assert (language.text, bool(language.language_probabilities)) == ("", True)
+    assert isinstance(logprobs, WindowTranscript)
+    assert all(segment.token_logprobs for segment in logprobs.segments)
+    assert isinstance(plain, WindowTranscript)
+    assert logprobs.text == plain.text
+    assert b"logprobs" not in bodies[2]
+    assert b"language_probabilities" not in bodies[2]
+
+
 def test_bad_rows_fail_alone(served: Served, jfk: bytes, data: Path) -> None:
     rows: list[tuple[dict[str, Any], int, str | None, str]] = [
         ({"file": jfk, **FIXED}, 200, None, ""),

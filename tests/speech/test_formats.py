@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisper_serve.speech.formats import RESPONSE_FORMATS, RenderOptions, render, timestamp
-from whisper_serve.speech.transcript import Segment, Transcript, Word
+from whisper_serve.speech.transcript import Segment, TokenLogprob, Transcript, Word
 
 WRITERS = {"srt": whisper.utils.WriteSRT, "vtt": whisper.utils.WriteVTT, "tsv": whisper.utils.WriteTSV}
 
@@ -170,3 +170,16 @@ def test_every_format_says_its_content_type_with_the_charset_of_text() -> None:
     assert set(RESPONSE_FORMATS) == {"json", "text", "srt", "verbose_json", "vtt", "tsv"}
     for form in RESPONSE_FORMATS.values():
         assert form.content_type == "application/json" or form.content_type.endswith("; charset=utf-8")
+
+
+def test_json_has_logprobs_where_they_are_asked_for() -> None:
+    tokens = (TokenLogprob(" H", (32, 72), -0.5), TokenLogprob("�", (195,), -1.25))
+    one = replace(segment(" Hé"), token_logprobs=tokens[:1])
+    other = replace(segment(" x"), token_logprobs=tokens[1:])
+    value = transcript(one, other)
+    body = json.loads(render(value, "json", RenderOptions(logprobs=True)))
+    assert body["logprobs"] == [
+        {"token": " H", "bytes": [32, 72], "logprob": -0.5},
+        {"token": "�", "bytes": [195], "logprob": -1.25},
+    ]
+    assert "logprobs" not in json.loads(render(value, "json"))

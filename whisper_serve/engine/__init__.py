@@ -4,6 +4,7 @@ from .devices import DeviceError, resolve_device
 from .engine import SAMPLE_RATE, Engine
 from .options import FALLBACK_TEMPERATURES, DecodingOptions
 from .results import DecodedSegment, DecodingResult, LanguageDetection, WindowResult
+from .tokenizer import WhisperTokenizer
 
 __all__ = [
     "FALLBACK_TEMPERATURES",
@@ -14,6 +15,7 @@ __all__ = [
     "DeviceError",
     "Engine",
     "LanguageDetection",
+    "WhisperTokenizer",
     "WindowResult",
     "resolve_device",
 ]

@@ -45,6 +45,8 @@ class DecodedSegment:
     end: float
     text: str
     tokens: tuple[int, ...]
+    token_logprobs: tuple[float, ...]
+    """Log-probability of each of ``tokens``."""
     decoding: DecodingResult
     """The decoding that this segment is a part of."""
 

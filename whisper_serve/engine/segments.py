@@ -38,7 +38,7 @@ def segment(result: DecodingResult, tokenizer: WhisperTokenizer, duration: float
     ends_with_time = is_time[-2:] == [False, True]
     if not cuts:
         end = _last_time(tokens, begin, duration)
-        return Segmentation(tuple(_make(result, tokenizer, [(0.0, end, tokens)])), duration)
+        return Segmentation(tuple(_make(result, tokenizer, [(0.0, end, 0, len(tokens))])), duration)
     stop = len(tokens)
     consumed = duration
     rest = tokens[cuts[-1] :]
@@ -52,7 +52,7 @@ def segment(result: DecodingResult, tokenizer: WhisperTokenizer, duration: float
         piece = tokens[left:right]
         closed = piece[-1] >= begin and len(piece) > 1
         end = (piece[-1] - begin) * SECONDS_PER_TIMESTAMP if closed else duration
-        pieces.append(((piece[0] - begin) * SECONDS_PER_TIMESTAMP, end, piece))
+        pieces.append(((piece[0] - begin) * SECONDS_PER_TIMESTAMP, end, left, right))
     return Segmentation(tuple(_make(result, tokenizer, pieces)), consumed)
 
 
@@ -63,10 +63,11 @@ def _last_time(tokens: tuple[int, ...], begin: int, duration: float) -> float:
 
 
 def _make(
-    result: DecodingResult, tokenizer: WhisperTokenizer, pieces: list[tuple[float, float, tuple[int, ...]]]
+    result: DecodingResult, tokenizer: WhisperTokenizer, pieces: list[tuple[float, float, int, int]]
 ) -> Iterator[DecodedSegment]:
-    """Segments of the pieces that say something."""
-    for start, end, tokens in pieces:
+    """Segments of the pieces that say something: start and end in seconds, and in the decoding's tokens."""
+    for start, end, first, stop in pieces:
+        tokens = result.tokens[first:stop]
         text = tokenizer.decode(tokens)
         if text.strip():
-            yield DecodedSegment(start, max(start, end), text, tokens, result)
+            yield DecodedSegment(start, max(start, end), text, tokens, result.token_logprobs[first:stop], result)

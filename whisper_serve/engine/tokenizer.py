@@ -54,6 +54,10 @@ class WhisperTokenizer:
         """Text of ``tokens``; special tokens and timestamps are left out."""
         return str(self._base.decode([token for token in tokens if token < self.eot]))
 
+    def token_bytes(self, token: int) -> bytes:
+        """What a token stands for in UTF-8; it may be only a part of a character."""
+        return bytes(self._base.encoding.decode_single_token_bytes(token))
+
     def decode_with_special(self, tokens: list[int] | tuple[int, ...]) -> str:
         """Text of ``tokens`` with special tokens spelled out, without timestamps: what openai-whisper measures."""
         return str(self._base.decode(list(tokens)))

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from whisper_serve.speech.languages import language_name
-from whisper_serve.speech.transcript import Segment, Transcript, Word
+from whisper_serve.speech.transcript import Segment, TokenLogprob, Transcript, Word
 
 GRANULARITIES = frozenset({"segment", "word"})
 #: Columns after which openai-whisper breaks a line of a subtitle made of words.
@@ -23,9 +23,13 @@ MAX_LINE_WIDTH = 1000
 
 @dataclass(frozen=True, slots=True)
 class RenderOptions:
-    """What a format may be asked for: `granularities` are the lists that `verbose_json` contains."""
+    """What a format may be asked for.
+
+    `granularities` are the lists that `verbose_json` contains; `logprobs` adds those of the tokens to `json`.
+    """
 
     granularities: frozenset[str] = frozenset({"segment"})
+    logprobs: bool = False
 
     def __post_init__(self) -> None:
         unknown = sorted(self.granularities - GRANULARITIES)
@@ -66,11 +70,19 @@ def usage(duration: float) -> dict[str, Any]:
     return {"type": "duration", "seconds": math.ceil(duration)}
 
 
+def logprobs_body(tokens: Iterable[TokenLogprob]) -> list[dict[str, Any]]:
+    """OpenAI's `logprobs`: each token with its bytes and its log-probability."""
+    return [{"token": each.token, "bytes": list(each.bytes), "logprob": each.logprob} for each in tokens]
+
+
 # JSON ------------------------------------------------------------------------------------------------------
 
 
 def _json(transcript: Transcript, options: RenderOptions) -> str:
-    return _dump({"text": transcript.text, **_warnings(transcript), "usage": usage(transcript.duration)})
+    body: dict[str, Any] = {"text": transcript.text}
+    if options.logprobs:
+        body["logprobs"] = logprobs_body(transcript.token_logprobs)
+    return _dump({**body, **_warnings(transcript), "usage": usage(transcript.duration)})
 
 
 def _verbose_json(transcript: Transcript, options: RenderOptions) -> str:

@@ -6,7 +6,7 @@ file.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from whisper_serve.speech.languages import UNSPACED
@@ -32,11 +32,24 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """One token of the text with its log-probability.
+
+    `bytes` are the token's own in UTF-8; `token` is their text, in which a piece of a character is �.
+    """
+
+    token: str
+    bytes: tuple[int, ...]
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """A stretch of speech between two timestamps, with the model's own measures of it.
 
     `seek` is where the window starts, in mel frames of 10 ms; `avg_logprob`, `compression_ratio` and
     `no_speech_prob` are those of the window's decoding, under OpenAI's names.
+    `token_logprobs` are the tokens of the text alone, in order; empty unless they were asked for.
     """
 
     id: int
@@ -50,6 +63,7 @@ class Segment:
     compression_ratio: float
     no_speech_prob: float
     words: tuple[Word, ...] = ()
+    token_logprobs: tuple[TokenLogprob, ...] = ()
 
     def shifted(self, seconds: float, number: int) -> Segment:
         """The same segment, `seconds` later, with `number` as its id."""
@@ -65,11 +79,15 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class WindowTranscript:
-    """One window's result; `language_probability` is None when the language was given, not detected."""
+    """One window's result; `language_probability` is None when the language was given, not detected.
+
+    `language_probabilities` are those of all languages by code; None unless only the language was asked for.
+    """
 
     language: str
     language_probability: float | None
     segments: tuple[Segment, ...]
+    language_probabilities: Mapping[str, float] | None = None
 
     @property
     def text(self) -> str:
@@ -90,6 +108,10 @@ class Transcript:
     @property
     def words(self) -> tuple[Word, ...]:
         return tuple(word for segment in self.segments for word in segment.words)
+
+    @property
+    def token_logprobs(self) -> tuple[TokenLogprob, ...]:
+        return tuple(token for segment in self.segments for token in segment.token_logprobs)
 
 
 def merge(
