@@ -8,6 +8,7 @@ exception                                     status  type                     c
 ``speech.AudioDecodeError``                   400     invalid_request_error    audio_decode_error
 ``speech.AudioTooShort``                      400     invalid_request_error    audio_too_short
 ``speech.AudioTooLong``                       413     invalid_request_error    audio_too_long
+``ReportedError``                             its own: see ``gateway.failures``
 anything else                                 500     server_error             internal_error
 ============================================  ======  =======================  ====================
 """
@@ -19,6 +20,16 @@ from typing import Any, Final
 
 from whisper_serve.speech import AudioDecodeError, AudioTooLong, AudioTooShort
 from whisper_serve.wire import ErrorReply, InvalidOption, WireError
+
+
+class ReportedError(Exception):
+    """An error that says itself what callers are told of it; ``str()`` of it is the message."""
+
+    status: int
+    type: str
+    code: str
+    param: str | None = None
+
 
 _STATUSES: Final[dict[type[Exception], tuple[int, str]]] = {
     InvalidOption: (400, "invalid_value"),
@@ -32,6 +43,8 @@ _FILE_ERRORS: Final = (AudioDecodeError, AudioTooShort, AudioTooLong)
 
 def describe(error: object) -> ErrorReply:
     """What a caller is told of an exception; the text of an unforeseen one stays in the log."""
+    if isinstance(error, ReportedError):
+        return ErrorReply(error.status, str(error), error.type, error.param, error.code)
     for kind, (status, code) in _STATUSES.items():
         if isinstance(error, kind):
             param = getattr(error, "param", "file" if isinstance(error, _FILE_ERRORS) else None)

@@ -6,7 +6,7 @@ Unknown fields are ignored, as OpenAI does; a field with a value that cannot be 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,6 +15,14 @@ from whisper_serve.wire import InvalidOption, WindowOptions
 
 TRUE: Final = frozenset({"true", "1", "yes", "on"})
 FALSE: Final = frozenset({"false", "0", "no", "off"})
+STREAMED_FORMATS: Final = ("json", "text")
+_LISTS: Final = {
+    "timestamp_granularities[]": ("segment",),
+    "timestamp_granularities": ("segment",),
+    "include[]": ("logprobs",),
+    "include": ("logprobs",),
+}
+"""Fields that may be repeated, with the values that are known."""
 _VAD_MILLISECONDS: Final = {"prefix_padding_ms": "padding_ms", "silence_duration_ms": "min_silence_ms"}
 """OpenAI's names for what `VadOptions` calls otherwise."""
 
@@ -28,28 +36,54 @@ class FileRequest:
     render: RenderOptions = field(default_factory=RenderOptions)
     vad: VadOptions | None = field(default_factory=VadOptions)
     """How speech is found; ``None`` cuts the file without looking for speech."""
+    stream: bool = False
+    """Send events as the text comes."""
+    condition_on_previous_text: bool = False
+    """Transcribe one window after the other, each with the text before it as its prompt."""
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, str]) -> FileRequest:
-        """Read form fields.
+        """Read form fields, for those who do not stream.
 
         Raises:
             InvalidOption: a field's value cannot be used.
         """
-        given = {name: value for name, value in fields.items() if value != ""}
-        if _flag(given, "stream", False):
+        request = cls.from_form(tuple(fields.items()))
+        if request.stream:
             raise InvalidOption("stream", "streaming is not available here: leave stream out or set it to false")
-        return cls(
+        return request
+
+    @classmethod
+    def from_form(cls, form: Sequence[tuple[str, str]]) -> FileRequest:
+        """Read form fields, of which lists are sent as repeated ones; of others the last counts.
+
+        Raises:
+            InvalidOption: a field's value cannot be used.
+        """
+        for name, value in form:
+            if name in _LISTS:
+                _check_member(name, value)
+        given = {name: value for name, value in form if value != ""}
+        logprobs = _logprobs(given)
+        request = cls(
             options=WindowOptions(
                 task=given.get("task", "transcribe"),
                 language=_language(given),
                 prompt=given.get("prompt"),
                 temperature=_number(given, "temperature", 0.0),
+                logprobs=logprobs,
             ),
             response_format=_response_format(given),
-            render=_granularities(given),
+            render=RenderOptions(logprobs=logprobs),
             vad=_vad(given),
+            stream=_flag(given, "stream", False),
+            condition_on_previous_text=_flag(given, "condition_on_previous_text", False),
         )
+        if request.stream and request.response_format not in STREAMED_FORMATS:
+            raise InvalidOption(
+                "response_format", f"response_format {request.response_format!r} cannot be streamed: use 'json'"
+            )
+        return request
 
 
 def _language(given: Mapping[str, str]) -> str | None:
@@ -70,14 +104,21 @@ def _response_format(given: Mapping[str, str]) -> str:
     return value
 
 
-def _granularities(given: Mapping[str, str]) -> RenderOptions:
-    for name in ("timestamp_granularities[]", "timestamp_granularities"):
-        value = given.get(name, "segment")
-        if value == "word":
-            raise InvalidOption(name, "word timestamps are not available: ask for 'segment'")
-        if value != "segment":
-            raise InvalidOption(name, f"{name} must be 'segment', not {value!r}")
-    return RenderOptions()
+def _check_member(name: str, value: str) -> None:
+    known = _LISTS[name]
+    if value == "word":
+        raise InvalidOption(name, "word timestamps are not available: ask for 'segment'")
+    if value not in {"", *known}:
+        raise InvalidOption(name, f"{name} must be {' or '.join(map(repr, known))}, not {value!r}")
+
+
+def _logprobs(given: Mapping[str, str]) -> bool:
+    for name in ("include[]", "include"):
+        if name in given:
+            if given.get("response_format", "json") != "json":
+                raise InvalidOption(name, f"{name}: logprobs need the response_format 'json'")
+            return True
+    return False
 
 
 def _vad(given: Mapping[str, str]) -> VadOptions | None:

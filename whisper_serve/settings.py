@@ -1,37 +1,30 @@
-"""Settings of the model server's handler, each declared once.
+"""Settings, each declared once: how they are read, and those of the model server's handler.
 
-They come from the section ``handler:`` of ``model-config.yaml``; an environment variable ``WHISPER_<NAME>`` goes over
-it.
+Each has an environment variable ``WHISPER_<NAME>``. For the handler it goes over the section ``handler:`` of
+``model-config.yaml``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+S = TypeVar("S", bound="Settings")
 
 
 class SettingsError(ValueError):
     """A setting is unknown or has a bad value; the message names it."""
 
 
-class HandlerSettings(BaseSettings):
-    """What can be set of the handler. Sizes and times carry their unit in the name."""
+class Settings(BaseSettings):
+    """Settings that are fixed once read; unknown names and bad values are errors that name them."""
 
     model_config = SettingsConfigDict(env_prefix="WHISPER_", extra="forbid", frozen=True)
-
-    weights: str = Field("model.safetensors", description="Weights: a file in the archive, or an absolute path.")
-    device: str = Field(
-        "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto: the GPU that TorchServe assigns, else the CPU."
-    )
-    dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
-        "auto", description="Number type; auto: float32 on a CPU, bfloat16 or float16 on a GPU."
-    )
-    batch_windows: int = Field(0, ge=0, le=512, description="Windows computed together; 0: 16 on a CPU, 64 on a GPU.")
-    threads: int = Field(0, ge=0, le=1024, description="CPU threads of one worker; 0: one a core.")
-    max_audio_seconds: float = Field(3600.0, gt=0, description="Longest audio that is accepted as one file.")
+    what: ClassVar[str] = "bad settings (WHISPER_*):"
+    """Begins the message about bad ones."""
 
     @classmethod
     def settings_customise_sources(
@@ -45,8 +38,8 @@ class HandlerSettings(BaseSettings):
         return env_settings, init_settings
 
     @classmethod
-    def read(cls, section: Mapping[str, Any] | None) -> HandlerSettings:
-        """Settings from the ``handler:`` section and the environment.
+    def read(cls: type[S], section: Mapping[str, Any] | None) -> S:
+        """Settings from ``section`` and the environment.
 
         Raises:
             SettingsError: a key is unknown or a value is bad; all of them are named.
@@ -55,4 +48,21 @@ class HandlerSettings(BaseSettings):
             return cls(**(section or {}))
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
-            raise SettingsError(f"bad handler settings (model-config.yaml, WHISPER_*): {problems}") from error
+            raise SettingsError(f"{cls.what} {problems}") from error
+
+
+class HandlerSettings(Settings):
+    """What can be set of the handler. Sizes and times carry their unit in the name."""
+
+    what = "bad handler settings (model-config.yaml, WHISPER_*):"
+
+    weights: str = Field("model.safetensors", description="Weights: a file in the archive, or an absolute path.")
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto: the GPU that TorchServe assigns, else the CPU."
+    )
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
+        "auto", description="Number type; auto: float32 on a CPU, bfloat16 or float16 on a GPU."
+    )
+    batch_windows: int = Field(0, ge=0, le=512, description="Windows computed together; 0: 16 on a CPU, 64 on a GPU.")
+    threads: int = Field(0, ge=0, le=1024, description="CPU threads of one worker; 0: one a core.")
+    max_audio_seconds: float = Field(3600.0, gt=0, description="Longest audio that is accepted as one file.")

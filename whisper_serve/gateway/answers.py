@@ -1,0 +1,118 @@
+"""Answers to audio: read the form, have the work done, send what was asked for, and leave when the client does."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from contextlib import aclosing
+from typing import ClassVar
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from whisper_serve.gateway.connection import body_of, while_connected
+from whisper_serve.gateway.failures import ModelNotFound
+from whisper_serve.gateway.service import Run, Service
+from whisper_serve.gateway.settings import GatewaySettings
+from whisper_serve.gateway.streaming import EventStream
+from whisper_serve.gateway.uploads import Limits, Upload, open_upload
+from whisper_serve.gateway.work import Work
+from whisper_serve.request import FileRequest
+from whisper_serve.speech import RESPONSE_FORMATS, WindowTranscript, language_name, render
+
+
+class AudioAnswer(Response):
+    """Reads and answers one request when it is called, so that the file and the work end with it."""
+
+    task: ClassVar[str] = "transcribe"
+
+    def __init__(self, service: Service) -> None:
+        super().__init__()
+        self._service = service
+        self._started = time.monotonic()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        limits = limits_of(self._service.settings)
+        with self._service.lifecycle.work():
+            async with open_upload(Headers(scope=scope), body_of(receive), limits) as upload:
+                check_model(upload.fields, self._service.settings)
+                asked = FileRequest.from_form((*upload.fields, ("task", self.task)))
+                work = self._work(upload, asked, scope["client_name"])
+                scope["response_format"] = "sse" if asked.stream else asked.response_format
+                await while_connected(receive, self._answer(work, asked, scope, receive, send))
+
+    async def _answer(self, work: Work, asked: FileRequest, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._service.pipeline.open(work) as run:
+            if asked.stream:
+                await self._stream(run, asked, send)
+            else:
+                await (await self._whole(run, asked))(scope, receive, send)
+
+    async def _whole(self, run: Run, asked: FileRequest) -> Response:
+        async for _ in run:
+            pass
+        transcript = run.transcript()
+        text = render(transcript, asked.response_format, asked.render)
+        self._service.metrics.transcribed(transcript.duration, self._took())
+        return Response(text, headers={"content-type": RESPONSE_FORMATS[asked.response_format].content_type})
+
+    async def _stream(self, run: Run, asked: FileRequest, send: Send) -> None:
+        stream = EventStream(send, logprobs=asked.options.logprobs)
+        first = True
+        async with aclosing(stream.run(run, self._service.settings.keepalive_seconds)) as deltas:
+            async for _ in deltas:
+                if first:
+                    self._service.metrics.first_token(self._took())
+                    first = False
+        if stream.succeeded:
+            self._service.metrics.transcribed(run.transcript().duration, self._took())
+
+    def _work(self, upload: Upload, asked: FileRequest, client: str) -> Work:
+        return Work(
+            source=upload.file,
+            options=asked.options,
+            vad=asked.vad,
+            condition_on_previous_text=asked.condition_on_previous_text,
+            client=client,
+            size_bytes=upload.size,
+        )
+
+    def _took(self) -> float:
+        return time.monotonic() - self._started
+
+
+class TranslationAnswer(AudioAnswer):
+    """The same, to English."""
+
+    task = "translate"
+
+
+class LanguageAnswer(AudioAnswer):
+    """Only which language is spoken."""
+
+    async def _answer(self, work: Work, asked: FileRequest, scope: Scope, receive: Receive, send: Send) -> None:
+        window = await self._service.pipeline.detect_language(work)
+        response = Response(language_body(window), media_type="application/json")
+        await response(scope, receive, send)
+
+
+def language_body(window: WindowTranscript) -> str:
+    """The language of a window and the probabilities of all, the likeliest first, as JSON."""
+    probabilities = window.language_probabilities or {}
+    ordered = dict(sorted(probabilities.items(), key=lambda item: -item[1]))
+    body = {"language": language_name(window.language), "language_code": window.language, "probabilities": ordered}
+    return json.dumps(body, ensure_ascii=False)
+
+
+def check_model(fields: Sequence[tuple[str, str]], settings: GatewaySettings) -> None:
+    """Raises `ModelNotFound` for a name that is none of ours; leaving it out is fine."""
+    for name, value in fields:
+        if name == "model" and value and value not in settings.models:
+            raise ModelNotFound(value)
+
+
+def limits_of(settings: GatewaySettings) -> Limits:
+    """How large and slow a body may be."""
+    return Limits(settings.max_upload_bytes, settings.spool_memory_bytes, settings.upload_idle_seconds)

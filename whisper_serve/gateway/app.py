@@ -1,0 +1,84 @@
+"""The ASGI application: routes, who may use them, and what surrounds every request."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+
+from whisper_serve import __version__
+from whisper_serve.gateway.auth import GUARDED, Authentication
+from whisper_serve.gateway.keys import KeyRing
+from whisper_serve.gateway.lifecycle import Lifecycle
+from whisper_serve.gateway.metrics import Metrics
+from whisper_serve.gateway.routes import add_routes
+from whisper_serve.gateway.service import PipelineLike, Service
+from whisper_serve.gateway.settings import GatewaySettings
+from whisper_serve.gateway.telemetry import Telemetry
+
+DESCRIPTION = "Speech to text with OpenAI's Whisper: any client of OpenAI's audio API works unchanged."
+
+
+def create_app(
+    settings: GatewaySettings,
+    pipeline: PipelineLike,
+    *,
+    metrics: Metrics | None = None,
+    lifecycle: Lifecycle | None = None,
+) -> FastAPI:
+    """The application; its lifespan starts and closes the pipeline.
+
+    Raises:
+        KeysError: the file of keys cannot be read.
+    """
+    service = Service(settings, pipeline, metrics or Metrics(), lifecycle or Lifecycle())
+    keys = KeyRing(settings.keys_file) if settings.keys_file else None
+    app = FastAPI(
+        title="Whisper", version=__version__, description=DESCRIPTION, redoc_url=None, lifespan=_lifespan(pipeline),
+        redirect_slashes=False,
+    )  # fmt: skip
+    add_routes(app, service)
+    app.add_exception_handler(HTTPException, _raise_on)
+    app.add_middleware(Authentication, keys=keys)
+    app.add_middleware(Telemetry, metrics=service.metrics)
+    app.openapi = lambda: _document(app, guarded=keys is not None)  # type: ignore[method-assign]
+    return app
+
+
+def _lifespan(pipeline: PipelineLike) -> Any:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await pipeline.start()
+        try:
+            yield
+        finally:
+            await pipeline.close()
+
+    return lifespan
+
+
+async def _raise_on(_: Request, error: Exception) -> Response:
+    """What the router refuses is answered where all errors are: in `Telemetry`."""
+    raise error
+
+
+def _document(app: FastAPI, *, guarded: bool) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        if guarded:
+            _require_keys(document)
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _require_keys(document: dict[str, Any]) -> None:
+    schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
+    schemes["key"] = {"type": "http", "scheme": "bearer"}
+    for path, operations in document["paths"].items():
+        if path.startswith(GUARDED):
+            for operation in operations.values():
+                operation["security"] = [{"key": []}]

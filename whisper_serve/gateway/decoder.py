@@ -1,0 +1,93 @@
+"""A file's windows, decoded and cut in a thread, one step at a time as they are asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from pathlib import Path
+from typing import BinaryIO, Final, TypeVar
+
+from whisper_serve.speech import Audio, AudioStream, VadOptions, Window, cut_windows, open_audio
+
+SHORTEST_FILE_SECONDS: Final = 0.1
+"""OpenAI's limit: less is a mistake of the recording, not speech."""
+
+Took = Callable[[float, float], None]
+"""Called with the seconds of audio a step decoded, and those of time it took."""
+
+T = TypeVar("T")
+
+
+class _Closed(Exception):
+    """Nobody wants the rest."""
+
+
+class Decoder:
+    """Reads `source` with threads of `pool`: between two steps no thread is held, and nothing is decoded ahead.
+
+    A step ends within a second of audio of being closed. `source` stays open if it was given open.
+    """
+
+    def __init__(
+        self, pool: Executor, source: BinaryIO | Path, vad: VadOptions | None, *, max_seconds: float, took: Took
+    ) -> None:
+        self._pool = pool
+        self._source = source
+        self._vad = vad
+        self._max_seconds = max_seconds
+        self._took = took
+        self._closed = threading.Event()
+        self._step: Future[object] | None = None
+        self._stream: AudioStream | None = None
+        self._windows: Iterator[Window] = iter(())
+
+    @property
+    def seconds(self) -> float:
+        """Decoded so far."""
+        return self._stream.seconds if self._stream else 0.0
+
+    @property
+    def warnings(self) -> list[str]:
+        """What was wrong with a file that was decoded all the same; whole after the last window."""
+        return list(self._stream.warnings) if self._stream else []
+
+    async def open(self) -> float:
+        """Begin: the seconds that the file announces, 0 where it does not.
+
+        Raises what `speech.open_audio` does.
+        """
+        return await self._run(self._open)
+
+    async def next(self) -> Window | None:
+        """The next window, None after the last. Raises what iterating over a `speech.AudioStream` does."""
+        before, started = self.seconds, time.perf_counter()
+        window = await self._run(lambda: next(self._windows, None))
+        self._took(self.seconds - before, time.perf_counter() - started)
+        return window
+
+    async def close(self) -> None:
+        """Stop decoding, wait for the step that runs, and let go of the file."""
+        self._closed.set()
+        if self._step and not self._step.done():
+            await asyncio.gather(asyncio.wrap_future(self._step), return_exceptions=True)
+        if self._stream:
+            self._stream.close()
+
+    async def _run(self, step: Callable[[], T]) -> T:
+        future = self._pool.submit(step)
+        self._step = future  # type: ignore[assignment]  # Future is invariant, but only waited for here.
+        return await asyncio.wrap_future(future)
+
+    def _open(self) -> float:
+        self._stream = open_audio(self._source, min_seconds=SHORTEST_FILE_SECONDS, max_seconds=self._max_seconds)
+        self._windows = cut_windows(self._blocks(self._stream), self._vad)
+        return self._stream.announced_seconds
+
+    def _blocks(self, stream: AudioStream) -> Iterator[Audio]:
+        for block in stream:
+            if self._closed.is_set():
+                raise _Closed
+            yield block

@@ -1,0 +1,113 @@
+"""The OpenAPI document's description of forms and answers, which FastAPI cannot read from the routes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from whisper_serve.gateway.shapes import ErrorEnvelope
+from whisper_serve.speech import LANGUAGES
+from whisper_serve.wire import MAX_PROMPT_CHARACTERS
+
+Schema = dict[str, Any]
+
+_RETRY: Final[Schema] = {
+    "Retry-After": {"description": "Seconds after which to try again.", "schema": {"type": "integer"}},
+    "retry-after-ms": {"description": "The same in milliseconds.", "schema": {"type": "integer"}},
+}
+_TELLING: Final = {
+    400: "A field has a value that cannot be used, or the file holds no audio; `param` names the field.",
+    401: "No API key, or one that is not known.",
+    404: "There is no such model.",
+    408: "The body came too slowly.",
+    413: "The body or the audio in it is larger than the limit.",
+    422: "The model fails on this audio, whenever it is tried.",
+    429: "Too much audio is waiting: try again after `Retry-After`.",
+    500: "The server failed.",
+    503: "No model is ready, or the server is about to stop: try again after `Retry-After`.",
+    504: "The request took longer than it may.",
+}
+AUDIO_ERRORS: Final = (400, 401, 404, 408, 413, 422, 429, 500, 503, 504)
+
+_FILE: Final[Schema] = {
+    "type": "string",
+    "format": "binary",
+    "description": "Audio or video in any format that FFmpeg decodes: flac, mp3, mp4, m4a, ogg, wav, webm and more.",
+}
+_STRATEGY: Final[Schema] = {
+    "chunking_strategy": {"type": "string", "description": "`auto`, or an object as JSON.", "enum": ["auto"]},
+    "chunking_strategy[type]": {"type": "string", "enum": ["server_vad"]},
+    "chunking_strategy[threshold]": {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "exclusiveMaximum": 1,
+        "description": "How sure the speech detector has to be.",
+    },
+    "chunking_strategy[prefix_padding_ms]": {"type": "integer", "minimum": 0, "maximum": 1000},
+    "chunking_strategy[silence_duration_ms]": {"type": "integer", "minimum": 0, "maximum": 5000},
+    "vad_filter": {"type": "boolean", "default": True, "description": "Look for speech; false takes all audio."},
+}
+_DECODING: Final[Schema] = {
+    "prompt": {
+        "type": "string",
+        "maxLength": MAX_PROMPT_CHARACTERS,
+        "description": "Text that comes before the audio's, for its names and style.",
+    },
+    "temperature": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": 1,
+        "default": 0,
+        "description": "0 raises it by itself where a result is bad.",
+    },
+    "response_format": {
+        "type": "string",
+        "enum": ["json", "text", "srt", "verbose_json", "vtt", "tsv"],
+        "default": "json",
+    },
+    "condition_on_previous_text": {
+        "type": "boolean",
+        "default": False,
+        "description": "One window after the other, each with the text before it as prompt: slower.",
+    },
+    "stream": {"type": "boolean", "default": False, "description": "Send events as the text comes."},
+    "include[]": {"type": "array", "items": {"type": "string", "enum": ["logprobs"]}},
+    "timestamp_granularities[]": {"type": "array", "items": {"type": "string", "enum": ["segment"]}},
+    "language": {"type": "string", "enum": sorted(LANGUAGES), "description": "Spoken in the audio, as ISO 639-1."},
+}
+
+
+def form(models: Sequence[str], *, decoding: bool = True) -> Schema:
+    """The body of a request with audio."""
+    model = {"type": "string", "enum": list(models), "description": "Which model; there is one."}
+    options = _DECODING if decoding else {}
+    schema = {
+        "type": "object",
+        "required": ["file"],
+        "properties": {"file": _FILE, "model": model, **options, **_STRATEGY},
+    }
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+
+
+def errors(*statuses: int) -> dict[int | str, Schema]:
+    """The answers with those statuses, all in the envelope."""
+    return {
+        status: {
+            "model": ErrorEnvelope,
+            "description": _TELLING.get(status, HTTPStatus(status).phrase),
+            **({"headers": _RETRY} if status in {429, 503} else {}),
+        }
+        for status in statuses
+    }
+
+
+def success(description: str, model: Any = None, **others: str) -> dict[int | str, Schema]:
+    """The answer 200: JSON of the model's shape, and ``others``: what else may come, by content type."""
+    content: Schema = {kind.replace("_", "/", 1).replace("_", "-"): _text(what) for kind, what in others.items()}
+    answer: Schema = {"description": description, **({"content": content} if content else {})}
+    return {200: answer if model is None else {"model": model, **answer}}
+
+
+def _text(what: str) -> Schema:
+    return {"schema": {"type": "string", "description": what}}

@@ -1,0 +1,51 @@
+"""Whether the gateway takes new work, and how much of it is under way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from whisper_serve.gateway.failures import Draining
+
+
+class Lifecycle:
+    """One for each process; belongs to its event loop."""
+
+    def __init__(self) -> None:
+        self.draining = False
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def running(self) -> int:
+        """Requests with audio that are being answered."""
+        return self._running
+
+    @contextmanager
+    def work(self) -> Iterator[None]:
+        """Count a request as running.
+
+        Raises:
+            Draining: no new ones are taken.
+        """
+        if self.draining:
+            raise Draining
+        self._running += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._idle.set()
+
+    async def drain(self, seconds: float) -> bool:
+        """Take no new work and wait for what is running; true if it ended in time."""
+        self.draining = True
+        try:
+            await asyncio.wait_for(self._idle.wait(), seconds)
+        except asyncio.TimeoutError:
+            return False
+        return True

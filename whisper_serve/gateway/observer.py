@@ -1,0 +1,43 @@
+"""What the flow of windows tells whoever measures it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Observer(Protocol):
+    """Plain methods, called in the event loop; they must not block. All seconds of audio unless said otherwise."""
+
+    def window_sent(self, seconds: float) -> None:
+        """A window goes to an address: once for every attempt."""
+
+    def window_retried(self, reason: str) -> None:
+        """A window failed there and will be sent again; `reason` is a value of `faults.Fault`."""
+
+    def window_failed(self, reason: str) -> None:
+        """A window failed for good."""
+
+    def decoded(self, seconds: float, took: float) -> None:
+        """So much audio was decoded and searched for speech in `took` seconds of time."""
+
+    def queue(self, seconds_waiting: float, seconds_in_flight: float) -> None:
+        """What all requests together still have to do."""
+
+
+class Silent:
+    """An observer that keeps nothing."""
+
+    def window_sent(self, seconds: float) -> None:
+        pass
+
+    def window_retried(self, reason: str) -> None:
+        pass
+
+    def window_failed(self, reason: str) -> None:
+        pass
+
+    def decoded(self, seconds: float, took: float) -> None:
+        pass
+
+    def queue(self, seconds_waiting: float, seconds_in_flight: float) -> None:
+        pass

@@ -1,0 +1,112 @@
+"""The routes of the API and those that tell of the server's health."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+
+from whisper_serve.gateway.answers import AudioAnswer, LanguageAnswer, TranslationAnswer
+from whisper_serve.gateway.documents import AUDIO_ERRORS, errors, form, success
+from whisper_serve.gateway.failures import Draining, ModelNotFound, NotReady
+from whisper_serve.gateway.metrics import CONTENT_TYPE
+from whisper_serve.gateway.service import Service
+from whisper_serve.gateway.shapes import Health, Language, Model, ModelList, Transcription, VerboseTranscription
+
+OWNER = "whisper-serve"
+
+
+def add_routes(app: FastAPI, service: Service) -> None:
+    """All of them."""
+    app.include_router(_audio(service))
+    app.include_router(_models(service))
+    app.include_router(_health(service))
+
+
+def _audio(service: Service) -> APIRouter:
+    router = APIRouter(tags=["audio"])
+    models = service.settings.models
+    texts = {
+        "text_plain": "The formats `text`, `srt` and `vtt`.",
+        "text_tab_separated_values": "The format `tsv`.",
+        "text_event_stream": "With `stream`: transcript.text.delta events, transcript.text.done, [DONE].",
+    }
+    text = success("The text.", Transcription | VerboseTranscription, **texts)
+    language = success("The language.", Language)
+
+    @router.post("/v1/audio/transcriptions", responses={**text, **errors(*AUDIO_ERRORS)}, openapi_extra=form(models))
+    async def transcribe() -> Response:
+        """Text of speech, in its language."""
+        return AudioAnswer(service)
+
+    @router.post("/v1/audio/translations", responses={**text, **errors(*AUDIO_ERRORS)}, openapi_extra=form(models))
+    async def translate() -> Response:
+        """Text of speech, in English."""
+        return TranslationAnswer(service)
+
+    @router.post(
+        "/v1/audio/language",
+        responses={**language, **errors(*AUDIO_ERRORS)},
+        openapi_extra=form(models, decoding=False),
+    )
+    async def identify_language() -> Response:
+        """Which language is spoken."""
+        return LanguageAnswer(service)
+
+    return router
+
+
+def _models(service: Service) -> APIRouter:
+    router = APIRouter(tags=["models"])
+    parameter = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
+
+    @router.get("/v1/models", responses={**success("All models.", ModelList), **errors(401)})
+    async def list_models() -> Response:
+        """All names that requests may call the model."""
+        return JSONResponse({"object": "list", "data": [_model(name, service) for name in service.settings.models]})
+
+    @router.get(
+        "/v1/models/{model}",
+        responses={**success("The model.", Model), **errors(401, 404)},
+        openapi_extra={"parameters": [parameter]},
+    )
+    async def retrieve_model(request: Request) -> Response:
+        """One of them."""
+        name = request.path_params["model"]
+        if name not in service.settings.models:
+            raise ModelNotFound(name)
+        return JSONResponse(_model(name, service))
+
+    return router
+
+
+def _model(name: str, service: Service) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": service.created, "owned_by": OWNER}
+
+
+def _health(service: Service) -> APIRouter:
+    router = APIRouter(tags=["health"])
+
+    @router.get("/livez", responses=success("It lives.", Health))
+    async def live() -> Response:
+        """Whether the gateway answers at all."""
+        return JSONResponse({"status": "alive"})
+
+    @router.get("/readyz", responses={**success("It is ready.", Health), **errors(503)})
+    async def ready() -> Response:
+        """Whether a model has answered and new work is taken."""
+        if service.lifecycle.draining:
+            raise Draining
+        if not service.pipeline.ready:
+            raise NotReady(retry_after=1.0)
+        return JSONResponse({"status": "ready"})
+
+    @router.get(
+        "/metrics", response_class=Response, responses=success("Prometheus' text format.", text_plain="All metrics.")
+    )
+    async def metrics() -> Response:
+        """What Prometheus reads."""
+        return Response(service.metrics.render(), headers={"content-type": CONTENT_TYPE})
+
+    return router

@@ -1,0 +1,53 @@
+"""What the routes work with, and what they need of a pipeline."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from whisper_serve.gateway.lifecycle import Lifecycle
+from whisper_serve.gateway.metrics import Metrics
+from whisper_serve.gateway.settings import GatewaySettings
+from whisper_serve.gateway.work import Part, Work
+from whisper_serve.speech import Transcript, WindowTranscript
+
+
+class Run(Protocol):
+    """A file on its way: an async iterator over its parts, and after its end the whole."""
+
+    def __aiter__(self) -> Run: ...
+
+    async def __anext__(self) -> Part: ...
+
+    def transcript(self) -> Transcript: ...
+
+
+class PipelineLike(Protocol):
+    """`pipeline.Pipeline`, as far as the routes use it."""
+
+    @property
+    def ready(self) -> bool: ...
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def drain(self, seconds: float) -> object: ...
+
+    def open(self, work: Work) -> AbstractAsyncContextManager[Run]: ...
+
+    async def detect_language(self, work: Work) -> WindowTranscript: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Everything that an answer is made with."""
+
+    settings: GatewaySettings
+    pipeline: PipelineLike
+    metrics: Metrics
+    lifecycle: Lifecycle
+    created: int = field(default_factory=lambda: int(time.time()))
+    """Unix time at which this gateway began; told as that of its models."""

@@ -1,0 +1,76 @@
+"""Settings of the gateway, each declared once; they come from ``WHISPER_<NAME>`` and the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
+
+from whisper_serve.settings import Settings
+
+MIB: Final = 1024**2
+GIB: Final = 1024**3
+
+
+class GatewaySettings(Settings):
+    """What can be set of the gateway. Times are in seconds, sizes in bytes."""
+
+    what = "bad gateway settings (WHISPER_*):"
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0: any free one.")
+    torchserve_grpc: str = Field(
+        "127.0.0.1:7070",
+        pattern=r"^(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):\d{1,5}$",
+        description="TorchServe's gRPC host:port; all addresses that the host resolves to are used.",
+    )
+    model: str = Field("whisper", pattern=r"^[\w.-]+$", description="Name of the model in TorchServe.")
+    model_aliases: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("whisper-1", "base"), description="Other names that requests may call the model, separated by commas."
+    )
+    hold_seconds: float = Field(60.0, ge=0, description="How long a request waits for a model to become ready.")
+    request_timeout: float = Field(600.0, gt=0, description="How long one request may take, from its last byte on.")
+    max_upload_bytes: int = Field(GIB, gt=0, description="Largest body of a request.")
+    spool_memory_bytes: int = Field(MIB, ge=0, description="Of an upload, this much is held in memory, not on disk.")
+    upload_idle_seconds: float = Field(
+        30.0, gt=0, description="How long a body may bring no data."
+    )
+    max_audio_seconds: float = Field(4 * 3600.0, gt=0, description="Longest audio that is accepted as one file.")
+    windows_per_request: int = Field(4, ge=1, le=512, description="Windows of one request that are in work at once.")
+    windows_in_flight: int = Field(64, ge=1, le=4096, description="Windows in work at once at one address.")
+    max_queued_audio_seconds: float = Field(7200.0, gt=0, description="Audio that may wait before new work is refused.")
+    max_requests_per_client: int = Field(64, ge=1, description="Requests of one client in work at once.")
+    max_bytes_per_client: int = Field(2 * GIB, gt=0, description="Uploaded bytes of one client in work at once.")
+    decode_threads: int = Field(2, ge=1, le=256, description="Files that are decoded at the same time.")
+    drain_seconds: float = Field(30.0, ge=0, description="How long running requests may take to finish at the end.")
+    keys_file: Path | None = Field(None, description="File of API keys; without one no key is asked for.")
+    keepalive_seconds: float = Field(15.0, gt=0, description="Longest silence in a stream of events.")
+    window_timeout: float = Field(120.0, gt=0, description="How long one window may take at one address.")
+    resolve_seconds: float = Field(5.0, gt=0, description="How often TorchServe's host is resolved anew.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The command line goes over the environment, as everywhere."""
+        return init_settings, env_settings
+
+    @field_validator("model_aliases", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(name.strip() for name in value.split(",") if name.strip())
+        return value
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """All names that requests may call the model, its own first."""
+        return tuple(dict.fromkeys((self.model, *self.model_aliases)))

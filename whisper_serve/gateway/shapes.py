@@ -1,0 +1,103 @@
+"""The shapes of answers, for the OpenAPI document: what is sent is made by `speech.formats`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class Error(BaseModel):
+    """Why a request failed."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorEnvelope(BaseModel):
+    """What every answer that is not a success holds."""
+
+    error: Error
+
+
+class Usage(BaseModel):
+    """Started seconds of audio."""
+
+    type: Literal["duration"]
+    seconds: int = Field(ge=0)
+
+
+class Logprob(BaseModel):
+    """A token of the text, its bytes in UTF-8, and its log-probability."""
+
+    token: str
+    bytes: list[int]
+    logprob: float
+
+
+class Transcription(BaseModel):
+    """The answer in the format `json`."""
+
+    text: str
+    logprobs: list[Logprob] = []
+    warnings: list[str] = []
+    usage: Usage
+
+
+class TranscriptionSegment(BaseModel):
+    """A stretch of speech; times in seconds of the file."""
+
+    id: int
+    seek: int
+    start: float
+    end: float
+    text: str
+    tokens: list[int]
+    temperature: float
+    avg_logprob: float
+    compression_ratio: float
+    no_speech_prob: float
+
+
+class VerboseTranscription(BaseModel):
+    """The answer in the format `verbose_json`."""
+
+    task: Literal["transcribe", "translate"]
+    language: str
+    duration: float
+    text: str
+    segments: list[TranscriptionSegment] = []
+    warnings: list[str] = []
+    usage: Usage
+
+
+class Language(BaseModel):
+    """Which language is spoken, by its English name and its code, and how likely each is."""
+
+    language: str
+    language_code: str
+    probabilities: dict[str, float]
+
+
+class Model(BaseModel):
+    """A name that requests may call the model."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+
+
+class ModelList(BaseModel):
+    """All of them."""
+
+    object: Literal["list"]
+    data: list[Model]
+
+
+class Health(BaseModel):
+    """Whether the gateway lives, or is ready."""
+
+    status: str

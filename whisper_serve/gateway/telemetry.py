@@ -1,0 +1,94 @@
+"""What surrounds every request: its id, its line in the log, its metrics, and an answer when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+import time
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from whisper_serve.gateway.logs import request_id
+from whisper_serve.gateway.metrics import Metrics
+from whisper_serve.gateway.replies import CLIENT_GONE, ClientGone, error_reply, error_response
+
+logger = logging.getLogger(__name__)
+
+_ID: Final = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+_QUIET: Final = frozenset({"/livez", "/readyz", "/metrics"})
+"""Asked every few seconds, and logged only for those who look closely."""
+
+
+class Telemetry:
+    """ASGI middleware around everything else; no exception leaves it."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        number = _request_id(scope)
+        token = request_id.set(number)
+        exchange = _Exchange(send, number)
+        self._metrics.request_began()
+        try:
+            await self._answer(exchange, scope, receive)
+        except asyncio.CancelledError:
+            exchange.status = exchange.status or CLIENT_GONE
+            raise
+        finally:
+            self._record(scope, exchange)
+            request_id.reset(token)
+
+    async def _answer(self, exchange: _Exchange, scope: Scope, receive: Receive) -> None:
+        try:
+            await self._app(scope, receive, exchange.send)
+        except ClientGone:
+            exchange.status = CLIENT_GONE
+        except Exception as error:
+            reply = error_reply(error)
+            if not exchange.status:
+                self._metrics.rejected(reply.code or "other")
+                await error_response(error, reply)(scope, receive, exchange.send)
+
+    def _record(self, scope: Scope, exchange: _Exchange) -> None:
+        took = time.monotonic() - exchange.started
+        route = getattr(scope.get("route"), "path", "none")
+        status = exchange.status or 500
+        self._metrics.request_ended(route, status, scope.get("response_format", "none"), took)
+        logger.log(
+            logging.DEBUG if route in _QUIET else logging.INFO,
+            "%s %s",
+            scope["method"],
+            scope["path"],
+            extra={"status": status, "seconds": round(took, 3), "client_name": scope.get("client_name")},
+        )
+
+
+class _Exchange:
+    """Sends for one request, with the id on the answer; ``status`` is 0 until that has begun."""
+
+    def __init__(self, send: Send, number: str) -> None:
+        self._send = send
+        self._number = number
+        self.started = time.monotonic()
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            MutableHeaders(scope=message)["x-request-id"] = self._number
+        await self._send(message)
+
+
+def _request_id(scope: Scope) -> str:
+    """The caller's, if it is fit for a log; else a new one."""
+    given = Headers(scope=scope).get("x-request-id", "")
+    return given if _ID.fullmatch(given) else f"req_{secrets.token_hex(16)}"

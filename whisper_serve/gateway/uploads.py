@@ -1,0 +1,236 @@
+"""A multipart body read as it comes: fields into memory, the file into a spool that goes to disk when it grows.
+
+The names that files are sent with are never used for anything, so no name can do harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from whisper_serve.gateway.failures import BadUpload, UploadTooLarge, UploadTooSlow
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+MAX_PARTS: Final = 100
+MAX_FIELD_BYTES: Final = 64 * 1024
+MAX_BOUNDARY_BYTES: Final = 70
+"""RFC 2046, section 5.1.1."""
+LEAST_RATE: Final = 1024.0
+"""Bytes a second that a body has to bring on average, so that a trickle does not last for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large and how slow a body may be: bytes and seconds."""
+
+    body_bytes: int
+    memory_bytes: int
+    idle_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A form as it was sent: its fields in their order, and the file, which starts at its first byte."""
+
+    fields: tuple[tuple[str, str], ...]
+    file: BinaryIO
+    size: int
+
+
+@asynccontextmanager
+async def open_upload(headers: Mapping[str, str], body: AsyncIterator[bytes], limits: Limits) -> AsyncIterator[Upload]:
+    """The form in ``body``; leaving closes the file, and so removes what is on disk.
+
+    Raises:
+        BadUpload: it is no form, has no file, or has too much of something (then `UploadTooLarge`).
+        UploadTooSlow: no data came for ``idle_seconds``, or too little.
+    """
+    form = _Form(limits.memory_bytes)
+    parser = MultipartParser(_boundary(headers), form.callbacks())
+    _check_length(headers, limits)
+    try:
+        await _feed(parser, form, body, limits)
+        if not form.ended:
+            raise BadUpload("the form ends before its closing boundary: it was cut off, or the boundary is wrong")
+        if form.spool is None:
+            raise BadUpload("file is missing: send the audio as the form's file", param="file")
+        form.spool.file.seek(0)
+        yield Upload(tuple(form.fields), form.spool.file, form.spool.size)
+    finally:
+        if form.spool:
+            form.spool.file.close()
+
+
+def _boundary(headers: Mapping[str, str]) -> bytes:
+    kind, options = parse_options_header(headers.get("content-type", ""))
+    if kind != b"multipart/form-data":
+        raise BadUpload("the body must be multipart/form-data with the audio as the form's file")
+    boundary = options.get(b"boundary", b"")
+    if not 0 < len(boundary) <= MAX_BOUNDARY_BYTES:
+        raise BadUpload(f"Content-Type must name the form's boundary, of 1 to {MAX_BOUNDARY_BYTES} characters")
+    return boundary
+
+
+def _check_length(headers: Mapping[str, str], limits: Limits) -> None:
+    length = headers.get("content-length", "")
+    if length.isdecimal() and int(length) > limits.body_bytes:
+        raise _too_large(limits)
+
+
+def _too_large(limits: Limits) -> UploadTooLarge:
+    return UploadTooLarge(f"the body is larger than the limit of {limits.body_bytes:,} bytes", param="file")
+
+
+async def _feed(parser: MultipartParser, form: _Form, body: AsyncIterator[bytes], limits: Limits) -> None:
+    received, started = 0, time.monotonic()
+    chunks = body.__aiter__()
+    while True:
+        left = started + limits.idle_seconds + received / LEAST_RATE - time.monotonic()
+        try:
+            chunk = await asyncio.wait_for(chunks.__anext__(), max(0.0, min(left, limits.idle_seconds)))
+        except StopAsyncIteration:
+            return
+        except asyncio.TimeoutError as error:
+            raise UploadTooSlow("the body came too slowly or not at all") from error
+        received += len(chunk)
+        if received > limits.body_bytes:
+            raise _too_large(limits)
+        try:
+            parser.write(chunk)
+        except FormParserError as error:
+            raise BadUpload(f"the form cannot be read: {error}") from error
+        await form.flush()
+
+
+@dataclass(slots=True)
+class _Spool:
+    """Bytes in memory up to ``limit``, then in a file without a name."""
+
+    limit: int
+    file: BinaryIO = field(default_factory=BytesIO)
+    size: int = 0
+
+    @property
+    def on_disk(self) -> bool:
+        return not isinstance(self.file, BytesIO)
+
+    def write(self, data: bytes) -> None:
+        if not self.on_disk and self.size + len(data) > self.limit:
+            held = self.file
+            self.file = tempfile.TemporaryFile("w+b")  # noqa: SIM115  (closed by open_upload)
+            held.seek(0)
+            self.file.write(held.read())
+        self.file.write(data)
+        self.size += len(data)
+
+
+class _Form:
+    """What the parser finds. ``flush`` writes what came of the file, outside of the event loop where that may block."""
+
+    def __init__(self, memory_bytes: int) -> None:
+        self.fields: list[tuple[str, str]] = []
+        self.spool: _Spool | None = None
+        self.ended = False
+        self._memory_bytes = memory_bytes
+        self._parts = 0
+        self._header = bytearray()
+        self._value = bytearray()
+        self._disposition = b""
+        self._name = ""
+        self._field: bytearray | None = None
+        self._is_audio = False
+        self._pending = bytearray()
+
+    def callbacks(self) -> MultipartCallbacks:
+        names = ("part_begin", "part_data", "part_end", "header_field", "header_value", "header_end")
+        found = {f"on_{name}": getattr(self, f"_on_{name}") for name in (*names, "headers_finished", "end")}
+        return cast("MultipartCallbacks", found)
+
+    async def flush(self) -> None:
+        if self.spool is None or not self._pending:
+            return
+        data = bytes(self._pending)
+        self._pending.clear()
+        if self.spool.on_disk or self.spool.size + len(data) > self._memory_bytes:
+            await _finish_even_if_cancelled(self.spool, data)
+        else:
+            self.spool.write(data)
+
+    def _on_part_begin(self) -> None:
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise UploadTooLarge(f"the form has more than {MAX_PARTS} fields")
+        self._disposition = b""
+
+    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+
+    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _on_header_end(self) -> None:
+        if bytes(self._header).lower() == b"content-disposition":
+            self._disposition = bytes(self._value)
+        self._header.clear()
+        self._value.clear()
+
+    def _on_headers_finished(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        if b"name" not in options:
+            raise BadUpload("a part of the form has no name")
+        self._name = options[b"name"].decode("utf-8", "replace")
+        is_file = b"filename" in options
+        self._is_audio = is_file and self._name == "file"
+        self._field = None if is_file else bytearray()
+        if self._is_audio:
+            self._begin_file()
+
+    def _begin_file(self) -> None:
+        if self.spool is not None:
+            raise BadUpload("there is more than one file: send one in each request", param="file")
+        self.spool = _Spool(self._memory_bytes)
+
+    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._is_audio:
+            self._pending += data[start:end]
+        elif self._field is not None:
+            if len(self._field) + end - start > MAX_FIELD_BYTES:
+                raise UploadTooLarge(f"a field is larger than {MAX_FIELD_BYTES:,} bytes", param=self._name[:100])
+            self._field += data[start:end]
+
+    def _on_part_end(self) -> None:
+        if self._field is not None:
+            self.fields.append((self._name, self._text(self._field)))
+        self._is_audio, self._field = False, None
+
+    def _text(self, value: bytearray) -> str:
+        if self._name == "file":
+            raise BadUpload("file must be sent as a file, with a file name, not as text", param="file")
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise BadUpload(f"{self._name[:100]} is not text in UTF-8", param=self._name[:100]) from error
+
+    def _on_end(self) -> None:
+        self.ended = True
+
+
+async def _finish_even_if_cancelled(spool: _Spool, data: bytes) -> None:
+    """Write in a thread, and stay until it is done: the file is closed behind it."""
+    writing = asyncio.ensure_future(asyncio.to_thread(spool.write, data))
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        await asyncio.wait([writing])
+        raise

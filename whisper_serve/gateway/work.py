@@ -1,0 +1,34 @@
+"""What is asked of the pipeline, and what comes out of it piece by piece."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from whisper_serve.speech import VadOptions, WindowTranscript
+from whisper_serve.wire import WindowOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One file and how it is to be transcribed; an open `source` is read from its start, and left open."""
+
+    source: BinaryIO | Path
+    options: WindowOptions
+    vad: VadOptions | None
+    """How speech is found; None cuts the file without looking for speech."""
+    condition_on_previous_text: bool = False
+    """Windows one after the other, each with the text before it as prompt."""
+    client: str = "anonymous"
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A window's transcript; `start` and `end` are seconds in the file."""
+
+    index: int
+    start: float
+    end: float
+    window: WindowTranscript
