@@ -22,12 +22,14 @@ def test_version() -> None:
 
 def test_no_command_lists_the_commands() -> None:
     text = run().stdout
-    assert all(command in text for command in ("build", "serve", "demo", "transcribe", "eval"))
+    assert all(command in text for command in ("build", "serve", "gateway", "keys", "demo", "transcribe", "eval"))
 
 
-@pytest.mark.parametrize("command", ["build", "serve", "demo", "transcribe", "eval"])
+@pytest.mark.parametrize(
+    "command", ["build", "serve", "gateway", "keys add", "keys list", "keys revoke", "demo", "transcribe", "eval"]
+)
 def test_help_has_examples(command: str) -> None:
-    answer = run(command, "--help")
+    answer = run(*command.split(), "--help")
     assert answer.returncode == 0
     assert "Example" in answer.stdout
     assert f"whisper-serve {command}" in answer.stdout
@@ -100,3 +102,29 @@ def test_a_folder_without_a_manifest_is_no_corpus(tmp_path: Path) -> None:
     answer = run("eval", str(tmp_path))
     assert answer.returncode == 1
     assert "manifest.tsv" in answer.stderr
+
+
+def test_keys_are_added_listed_and_revoked(tmp_path: Path) -> None:
+    file = f"--keys-file={tmp_path / 'keys.jsonl'}"
+    added = run("keys", "add", file, "Anna")
+    assert added.returncode == 0, added.stderr
+    key = added.stdout.splitlines()[-1]
+    assert key not in (tmp_path / "keys.jsonl").read_text()
+    key_id = added.stdout.split()[1].rstrip(".")
+    assert key_id in key
+    listed = run("keys", "list", file).stdout
+    assert key_id in listed
+    assert "Anna" in listed
+    assert run("keys", "revoke", file, key_id).returncode == 0
+    assert run("keys", "list", file).stdout == ""
+    again = run("keys", "revoke", file, key_id)
+    assert (again.returncode, again.stderr.count("\n")) == (1, 1)
+    assert key_id in again.stderr
+
+
+def test_a_bad_setting_of_the_gateway_is_one_sentence() -> None:
+    answer = run("gateway", "--torchserve", "nowhere")
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("Error: bad gateway settings")
+    assert "torchserve_grpc" in answer.stderr
+    assert "Traceback" not in answer.stderr

@@ -28,9 +28,22 @@ MAY_IMPORT = {
     "request": {"speech", "wire"},
     "transcriber": {"engine", "errors", "speech", "wire"},
     "torchserve": {"engine"},
+    "gateway": {"errors", "request", "settings", "speech", "torchserve", "wire"},
+    "serving": {"torchserve"},
     "evaluation": {"engine", "speech"},
     "offline": {"request", "speech", "transcriber"},
-    "cli": {"engine", "evaluation", "offline", "request", "speech", "torchserve", "transcriber", "wire"},
+    "cli": {
+        "engine",
+        "evaluation",
+        "gateway",
+        "offline",
+        "request",
+        "serving",
+        "speech",
+        "torchserve",
+        "transcriber",
+        "wire",
+    },
     "__main__": {"cli"},
 }
 HANDLER_MAY_IMPORT = {"engine", "errors", "request", "settings", "speech", "transcriber", "wire"}
@@ -40,14 +53,20 @@ MUST_NOT_IMPORT = {
     "engine": {"fastapi", "starlette", "grpc", "ts", "pydantic", "pydantic_settings"},
     "wire": {"torch", "whisper", "grpc", "httpx", "ts"},
     "torchserve": {"torch", "whisper"},
+    "gateway": {"torch", "whisper", "ts", "httpx", "psutil", "yaml"},
+    "serving": {"torch", "whisper", "ts", "grpc", "fastapi"},
 }
+# Of TorchServe's side the gateway knows only the messages.
+GATEWAY_MAY_IMPORT_OF_TORCHSERVE = {"inference_pb2", "inference_pb2_grpc"}
 # The distribution of a module whose name is another, and the extras whose distributions a part may use.
 DISTRIBUTIONS = {
     "google": "protobuf",
     "grpc": "grpcio",
     "model_archiver": "torch-model-archiver",
+    "prometheus_client": "prometheus-client",
     "pydantic_settings": "pydantic-settings",
     "pynvml": "nvidia-ml-py",
+    "python_multipart": "python-multipart",
     "ts": "torchserve",
     "typing_extensions": "typing-extensions",
     "whisper": "openai-whisper",
@@ -56,6 +75,8 @@ DISTRIBUTIONS = {
 EXTRAS = {
     "engine": ["engine"],
     "evaluation": ["engine", "eval"],
+    "gateway": ["gateway"],
+    "serving": ["gateway", "torchserve"],
     "torchserve": ["engine", "torchserve"],
     "transcriber": ["engine"],
 }
@@ -63,7 +84,22 @@ EXTRAS = {
 HEAVY = {
     "whisper_serve.speech": ["torch", "whisper", "grpc", "httpx", "ts"],
     "whisper_serve.wire": ["torch", "whisper", "grpc", "httpx", "ts"],
-    "whisper_serve.cli": ["torch", "whisper", "numpy", "av", "onnxruntime", "grpc", "httpx", "ts"],
+    "whisper_serve.cli": [
+        "torch",
+        "whisper",
+        "numpy",
+        "av",
+        "onnxruntime",
+        "grpc",
+        "httpx",
+        "ts",
+        "fastapi",
+        "uvicorn",
+    ],
+    "whisper_serve.gateway.server": ["torch", "whisper", "ts", "httpx", "psutil", "yaml", "whisper_serve.engine"],
+    "whisper_serve.gateway.settings": ["fastapi", "grpc", "numpy", "av"],
+    "whisper_serve.gateway.keys": ["fastapi", "grpc", "numpy", "av"],
+    "whisper_serve.serving.gateway_keeper": ["torch", "whisper", "fastapi", "av"],
     "whisper_serve.torchserve": ["torch", "grpc", "httpx", "yaml", "psutil"],
     "whisper_serve.torchserve.supervisor": ["torch", "whisper", "av", "onnxruntime"],
 }
@@ -154,6 +190,12 @@ def test_parts_import_only_what_is_declared(part: str) -> None:
     found = [each for path in sources() if part_of(path) == part for each in imports_of(path)]
     foreign = [each for each in found if each.root not in sys.stdlib_module_names | {PACKAGE.name}]
     assert [str(each) for each in foreign if DISTRIBUTIONS.get(each.root, each.root) not in declared] == []
+
+
+def test_gateway_knows_only_the_messages_of_torchserve() -> None:
+    found = [each for path in sources() if part_of(path) == "gateway" for each in imports_of(path)]
+    names = {each.module.split(".")[2] for each in found if each.part == "torchserve"}
+    assert names == GATEWAY_MAY_IMPORT_OF_TORCHSERVE
 
 
 def test_handler_imports_only_what_is_in_the_archive() -> None:

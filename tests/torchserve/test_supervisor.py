@@ -96,7 +96,16 @@ def command(pack_handler: Callable[..., Path], short_dir: Path) -> Iterator[Comm
     ports = [f"--{name.replace('_', '-')}-port={port}" for name, port in endpoints.ports().items()]
     ports[0] = f"--port={endpoints.inference}"
     process = subprocess.Popen(
-        [sys.executable, "-m", "whisper_serve", "serve", "--no-build", f"--model-store={archive.parent}", *ports],
+        [
+            sys.executable,
+            "-m",
+            "whisper_serve",
+            "serve",
+            "--no-build",
+            "--no-gateway",
+            f"--model-store={archive.parent}",
+            *ports,
+        ],
         env={**os.environ, "TMPDIR": str(short_dir), "COLUMNS": "200"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

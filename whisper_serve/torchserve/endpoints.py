@@ -56,7 +56,7 @@ class Endpoints:
         ports = self.ports()
         if len(set(ports.values())) < len(ports):
             raise PortsBusy(f"Each port must be another one, but these were asked for: {_listing(ports)}.")
-        busy = {name: port for name, port in ports.items() if not _is_free(self._host_of(name), port)}
+        busy = {name: port for name, port in ports.items() if not is_free(self._host_of(name), port)}
         if busy:
             raise PortsBusy(
                 f"Another program already listens on the port for {_listing(busy)}: stop it or choose other ports."
@@ -85,7 +85,8 @@ def _listing(ports: dict[str, int]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} ({port})" for name, port in ports.items())
 
 
-def _is_free(host: str, port: int) -> bool:
+def is_free(host: str, port: int) -> bool:
+    """Whether nothing listens on the port."""
     with socket.socket() as probe:
         # As servers do: a port whose last connections are only waiting to be forgotten counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

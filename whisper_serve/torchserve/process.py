@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import sysconfig
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-import psutil
-
+from whisper_serve.torchserve.child import kill_group, tied_to_parent
 from whisper_serve.torchserve.errors import TorchServeError
 from whisper_serve.torchserve.java import NO_TRACES, Java
 from whisper_serve.torchserve.resources import resource
@@ -25,18 +22,6 @@ from whisper_serve.torchserve.workspace import Workspace
 # TorchServe takes about 4 s to stop; it does not wait for requests.
 STOP_SECONDS = 20.0
 _KEPT_LINES = 40
-
-# Run before Java in the same process: the kernel kills it when the supervisor dies in any way, so that none
-# is left behind. Exits by itself when the supervisor died before the call. Workers exit when TorchServe is
-# gone.
-_TIED_TO_PARENT = """
-import ctypes, os, signal, sys
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-if os.getppid() != int(sys.argv[1]):
-    sys.exit(1)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 class TorchServeProcess:
@@ -49,10 +34,8 @@ class TorchServeProcess:
     def __init__(self, java: Java, workspace: Workspace, environment: Mapping[str, str], emit: Callable[[str], None]):
         self.output: deque[str] = deque(maxlen=_KEPT_LINES)
         self._emit = emit
-        # -I: nothing in the current folder or PYTHONPATH can get in between.
-        tied = [sys.executable, "-I", "-c", _TIED_TO_PARENT, str(os.getpid())]
         self._process = subprocess.Popen(
-            [*tied, *java_command(java, workspace)],
+            tied_to_parent(java_command(java, workspace)),
             cwd=workspace.path,
             env=server_environment(java, workspace, environment),
             stdin=subprocess.DEVNULL,
@@ -80,7 +63,7 @@ class TorchServeProcess:
             self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
-        _kill_group(self._process.pid)
+        kill_group(self._process.pid)
         self._process.wait()
         self._reader.join(timeout=5)
 
@@ -136,29 +119,3 @@ def _torchserve_home() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise TorchServeError("TorchServe is not installed: `pip install 'whisper-serve[torchserve]'`.")
     return Path(spec.submodule_search_locations[0]).parent
-
-
-def _kill_group(group: int) -> None:
-    """SIGKILL every process of the group and wait until none runs, 10 s at most."""
-    deadline = time.monotonic() + 10
-    while members := _running_members(group):
-        for member in members:
-            try:
-                os.kill(member, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        if time.monotonic() > deadline:
-            return
-        time.sleep(0.05)
-
-
-def _running_members(group: int) -> list[int]:
-    members = []
-    for process in psutil.process_iter(["status"]):
-        try:
-            # A zombie waits only for its parent to take note, which nothing here can hasten.
-            if os.getpgid(process.pid) == group and process.info["status"] != psutil.STATUS_ZOMBIE:
-                members.append(process.pid)
-        except (ProcessLookupError, PermissionError):
-            continue
-    return members

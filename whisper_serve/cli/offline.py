@@ -1,0 +1,82 @@
+"""`transcribe` and `eval`: without a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from whisper_serve.cli.console import err, out
+from whisper_serve.cli.options import Model
+
+
+def transcribe(
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Recordings, in any common format.")],
+    model: Model = "default",
+    response_format: Annotated[
+        str, typer.Option("--format", "-f", help="json, text, srt, vtt, verbose_json or tsv.")
+    ] = "text",
+    output_dir: Annotated[
+        Path | None, typer.Option("--output-dir", "-o", help="Write a file for each recording; by default, print.")
+    ] = None,
+    task: Annotated[str, typer.Option(help="transcribe, or translate to English.")] = "transcribe",
+    language: Annotated[str, typer.Option(help="Code (de) or name (German); by default it is found out.")] = "",
+    prompt: Annotated[str, typer.Option(help="Text that comes before: names, spelling, style.")] = "",
+    temperature: Annotated[float, typer.Option(help="0 to 1; 0 starts greedy and is raised where a text fails.")] = 0.0,
+    vad: Annotated[bool, typer.Option("--vad/--no-vad", help="Find speech first; off for music or odd audio.")] = True,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Transcribe recordings in this process, without a server.
+
+    The windows of all recordings fill the model's batches together. A recording that fails is named and does not stop
+    the others; the command then ends with exit code 1.
+
+    Examples:
+
+    * `whisper-serve transcribe talk.mp3`
+
+    * `whisper-serve transcribe *.mp3 --format srt --output-dir subtitles`
+
+    * `whisper-serve transcribe rede.ogg --task translate --language de --model turbo`
+    """
+    from whisper_serve.engine import Engine
+    from whisper_serve.engine.weights import load_weights
+    from whisper_serve.offline import transcribe_files
+    from whisper_serve.request import FileRequest
+    from whisper_serve.transcriber import Transcriber
+
+    fields = {"response_format": response_format, "task": task, "language": language, "prompt": prompt}
+    request = FileRequest.from_fields({**fields, "temperature": str(temperature), "vad_filter": str(vad)})
+    if output_dir is not None:
+        output_dir.mkdir(parents=True, exist_ok=True)
+    transcriber = Transcriber(Engine.load(load_weights(model), device))
+    if transcribe_files(transcriber, files, request, err, output_dir):
+        raise typer.Exit(1)
+
+
+def evaluate_model(
+    corpus: Annotated[
+        Path, typer.Argument(exists=True, file_okay=False, help="A folder with recordings and manifest.tsv.")
+    ],
+    model: Model = "default",
+    language: Annotated[str, typer.Option(help="Code of the language whose word errors are measured.")] = "en",
+    compare: Annotated[
+        bool, typer.Option("--compare/--alone", help="Also run openai-whisper on the same weights.")
+    ] = True,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Measure word errors, language identification and translation on a labelled corpus.
+
+    The manifest is tab-separated with the columns path, language (code) and transcript; both systems decode greedily,
+    and the texts are normalised as Whisper's authors do.
+
+    Examples:
+
+    * `whisper-serve eval recordings`
+
+    * `whisper-serve eval recordings --language de --model small --alone`
+    """
+    from whisper_serve.evaluation.run import evaluate
+
+    evaluate(out, corpus, model, device, language, compare=compare)

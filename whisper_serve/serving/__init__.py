@@ -1,0 +1,1 @@
+"""TorchServe and the gateway under one supervisor."""
