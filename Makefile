@@ -25,7 +25,7 @@ help:  ## Show this list
 
 setup: $(DEV_STAMP)  ## Install everything into .venv, development tools too
 
-serve: $(RUN_STAMP)  ## Serve MODEL on port 8080 until Ctrl-C
+serve: $(RUN_STAMP)  ## Serve MODEL on port 8000 until Ctrl-C, as OpenAI's API
 	$(BIN)/whisper-serve serve --model "$(MODEL)" $(ARGS)
 
 demo: $(RUN_STAMP)  ## Serve MODEL, transcribe SAMPLE over REST and gRPC, stop
@@ -91,7 +91,7 @@ LOCK = index="$${PIP_INDEX_URL:-$$($(PIP) config get global.index-url 2>/dev/nul
 
 lock: | $(BIN)/python  ## Lock the newest versions that fit pyproject.toml
 	$(BIN)/uv --version >/dev/null 2>&1 || $(PIP) install --quiet uv
-	$(LOCK) --extra engine --extra torchserve --extra eval --group vad-model --group build \
+	$(LOCK) --extra engine --extra torchserve --extra gateway --extra eval --group vad-model --group build \
 		--upgrade --output-file requirements.lock
 	$(LOCK) --all-extras --group vad-model --group build --constraint requirements.lock \
 		--upgrade --output-file requirements-dev.lock

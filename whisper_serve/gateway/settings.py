@@ -34,9 +34,7 @@ class GatewaySettings(Settings):
     request_timeout: float = Field(600.0, gt=0, description="How long one request may take, from its last byte on.")
     max_upload_bytes: int = Field(GIB, gt=0, description="Largest body of a request.")
     spool_memory_bytes: int = Field(MIB, ge=0, description="Of an upload, this much is held in memory, not on disk.")
-    upload_idle_seconds: float = Field(
-        30.0, gt=0, description="How long a body may bring no data."
-    )
+    upload_idle_seconds: float = Field(30.0, gt=0, description="How long a body may bring no data.")
     max_audio_seconds: float = Field(4 * 3600.0, gt=0, description="Longest audio that is accepted as one file.")
     windows_per_request: int = Field(4, ge=1, le=512, description="Windows of one request that are in work at once.")
     windows_in_flight: int = Field(64, ge=1, le=4096, description="Windows in work at once at one address.")
