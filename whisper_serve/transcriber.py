@@ -23,6 +23,7 @@ from whisper_serve.engine import (
 )
 from whisper_serve.errors import describe
 from whisper_serve.speech import (
+    SHORTEST_FILE_SECONDS,
     Audio,
     AudioStream,
     Segment,
@@ -44,8 +45,6 @@ Outcome = Transcript | WindowTranscript | Exception
 Progress = Callable[[float], None]
 """Called with the seconds of audio that were just done."""
 
-SHORTEST_FILE_SECONDS: Final = 0.1
-"""OpenAI's limit: less is a mistake of the recording, not speech."""
 FATAL_ERROR_MARKS: Final = ("CUDA error", "device-side assert", "CUBLAS_STATUS", "CUDNN_STATUS")
 """Found in the text of errors after which a GPU context cannot be used any more."""
 

@@ -8,12 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from pathlib import Path
-from typing import BinaryIO, Final, TypeVar
+from typing import BinaryIO, TypeVar
 
-from whisper_serve.speech import Audio, AudioStream, VadOptions, Window, cut_windows, open_audio
-
-SHORTEST_FILE_SECONDS: Final = 0.1
-"""OpenAI's limit: less is a mistake of the recording, not speech."""
+from whisper_serve.speech import SHORTEST_FILE_SECONDS, Audio, AudioStream, VadOptions, Window, cut_windows, open_audio
 
 Took = Callable[[float, float], None]
 """Called with the seconds of audio a step decoded, and those of time it took."""

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from whisper_serve.gateway.admission import Admission, Ticket
 from whisper_serve.gateway.backend import Backend
 from whisper_serve.gateway.changes import Changes
-from whisper_serve.gateway.decoder import SHORTEST_FILE_SECONDS, Decoder
+from whisper_serve.gateway.decoder import Decoder
 from whisper_serve.gateway.failures import Draining, NotReady
 from whisper_serve.gateway.observer import Observer
 from whisper_serve.gateway.run import Run
 from whisper_serve.gateway.scheduler import Scheduler
 from whisper_serve.gateway.settings import GatewaySettings
 from whisper_serve.gateway.work import Part, Work
-from whisper_serve.speech import AudioTooShort, SileroVad, VadOptions, Window, WindowTranscript
+from whisper_serve.speech import SHORTEST_FILE_SECONDS, AudioTooShort, SileroVad, VadOptions, Window, WindowTranscript
 
 __all__ = ["Observer", "Part", "Pipeline", "Run", "Work"]
 

@@ -3,7 +3,7 @@
 Knows neither the model that transcribes nor any server; needs numpy and PyAV, and onnxruntime to find speech.
 """
 
-from whisper_serve.speech.audio import SAMPLE_RATE, Audio, AudioStream, load_audio, open_audio
+from whisper_serve.speech.audio import SAMPLE_RATE, SHORTEST_FILE_SECONDS, Audio, AudioStream, load_audio, open_audio
 from whisper_serve.speech.container import Source
 from whisper_serve.speech.errors import AudioDecodeError, AudioTooLong, AudioTooShort, SpeechError, VadUnavailable
 from whisper_serve.speech.formats import RESPONSE_FORMATS, Format, RenderOptions, render
@@ -16,6 +16,7 @@ __all__ = [
     "LANGUAGES",
     "RESPONSE_FORMATS",
     "SAMPLE_RATE",
+    "SHORTEST_FILE_SECONDS",
     "WINDOW_SAMPLES",
     "WINDOW_SECONDS",
     "Audio",

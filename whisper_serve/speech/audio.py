@@ -23,6 +23,8 @@ from whisper_serve.speech.errors import AudioDecodeError, AudioTooLong, AudioToo
 #: Samples a second, of everything from here on: what Whisper was trained on.
 SAMPLE_RATE = 16_000
 BLOCK_SAMPLES = SAMPLE_RATE
+#: Less than this is a mistake of the recording, not speech: OpenAI's limit for a file.
+SHORTEST_FILE_SECONDS = 0.1
 #: Mono samples at `SAMPLE_RATE`, from -1 to 1.
 Audio: TypeAlias = npt.NDArray[np.float32]
 
