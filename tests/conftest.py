@@ -57,7 +57,7 @@ def tiny_weights() -> Weights:
 
 @pytest.fixture(scope="session")
 def tiny_engine(tiny_weights: Weights) -> Engine:
-    return Engine.load(tiny_weights, "cpu")
+    return Engine.load(tiny_weights, "cpu", "float32")
 
 
 @pytest.fixture(scope="session")
@@ -68,4 +68,4 @@ def base_weights() -> Weights:
 
 @pytest.fixture(scope="session")
 def base_engine(base_weights: Weights) -> Engine:
-    return Engine.load(base_weights, "cpu")
+    return Engine.load(base_weights, "cpu", "float32")

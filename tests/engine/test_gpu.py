@@ -27,7 +27,7 @@ def test_float32_on_a_gpu_decodes_to_the_cpus_tokens(
 def test_half_precision_says_nearly_as_likely_texts(
     tiny_weights: Weights, tiny_engine: Engine, noises: Sequence[Audio], dtype: str
 ) -> None:
-    gpu = Engine.load(tiny_weights, "cuda", dtype)  # type: ignore[arg-type]
+    gpu = Engine.load(tiny_weights, "cuda", dtype)
     for ours, exact in zip(gpu.decode(noises, GREEDY), tiny_engine.decode(noises, GREEDY), strict=True):
         assert ours.avg_logprob == pytest.approx(exact.avg_logprob, abs=0.3)
         assert ours.no_speech_prob == pytest.approx(exact.no_speech_prob, abs=0.01)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from whisper_serve.cli.console import err, out
-from whisper_serve.cli.options import Model
+from whisper_serve.cli.options import Dtype, Model
 
 
 def transcribe(
@@ -26,6 +26,7 @@ def transcribe(
     temperature: Annotated[float, typer.Option(help="0 to 1; 0 starts greedy and is raised where a text fails.")] = 0.0,
     vad: Annotated[bool, typer.Option("--vad/--no-vad", help="Find speech first; off for music or odd audio.")] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    dtype: Dtype = "auto",
 ) -> None:
     """Transcribe recordings in this process, without a server.
 
@@ -50,7 +51,7 @@ def transcribe(
     request = FileRequest.from_fields({**fields, "temperature": str(temperature), "vad_filter": str(vad)})
     if output_dir is not None:
         output_dir.mkdir(parents=True, exist_ok=True)
-    transcriber = Transcriber(Engine.load(load_weights(model), device))
+    transcriber = Transcriber(Engine.load(load_weights(model), device, dtype))
     if transcribe_files(transcriber, files, request, err, output_dir):
         raise typer.Exit(1)
 
@@ -65,6 +66,7 @@ def evaluate_model(
         bool, typer.Option("--compare/--alone", help="Also run openai-whisper on the same weights.")
     ] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    dtype: Dtype = "auto",
 ) -> None:
     """Measure word errors, language identification and translation on a labelled corpus.
 
@@ -76,7 +78,9 @@ def evaluate_model(
     * `whisper-serve eval recordings`
 
     * `whisper-serve eval recordings --language de --model small --alone`
+
+    * `whisper-serve eval recordings --dtype int8`
     """
     from whisper_serve.evaluation.run import evaluate
 
-    evaluate(out, corpus, model, device, language, compare=compare)
+    evaluate(out, corpus, model, device, language, dtype=dtype, compare=compare)

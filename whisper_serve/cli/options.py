@@ -28,6 +28,12 @@ External = Annotated[
     ),
 ]
 Device = Annotated[str | None, typer.Option("--device", help="cpu or cuda; by default a GPU if there is one.")]
+Dtype = Annotated[
+    str,
+    typer.Option(
+        "--dtype", help="Number type: auto (float32 on a CPU, bfloat16 on a GPU), float32, float16, bfloat16 or int8."
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option("--workers", min=1, help="Model processes; by default two for each GPU, on a CPU the archive's."),

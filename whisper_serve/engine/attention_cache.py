@@ -3,45 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
+import torch.nn.functional as F
 from torch import Tensor
+
+
+class CrossMemory(Protocol):
+    """One layer's keys and values of the audio, for each row of a batch."""
+
+    def attend(self, query: Tensor) -> Tensor:
+        """Attention of queries (rows, heads, length, head size) to the audio, of the same shape."""
+
+    def keep(self, order: Sequence[int]) -> None:
+        """Shrink to ``len(order)`` rows, row ``i`` being what row ``order[i]`` was."""
+
+
+class PlainCrossMemory:
+    """Keys and values, each (rows, heads, audio context, head size), in the model's own number type."""
+
+    def __init__(self, keys: Tensor, values: Tensor) -> None:
+        self.keys, self.values = keys, values
+
+    def attend(self, query: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(query, self.keys, self.values)
+
+    def keep(self, order: Sequence[int]) -> None:
+        self.keys, self.values = kept_rows(self.keys, order), kept_rows(self.values, order)
 
 
 class KeyValueCache:
     """Static key/value memory of one batch.
 
     ``self_keys`` and ``self_values`` hold a tensor a layer of shape (rows, heads, text context, head size), filled
-    from the left as tokens are decoded; ``cross_keys`` and ``cross_values`` one of shape (rows, heads, audio context,
-    head size), computed once from the audio features.
+    from the left as tokens are decoded; ``cross`` holds what was computed once from the audio features of each layer.
     """
 
-    def __init__(self, cross_keys: list[Tensor], cross_values: list[Tensor]) -> None:
-        self.rows = len(cross_keys[0])
-        self.cross_keys, self.cross_values = cross_keys, cross_values
+    def __init__(self, cross: Sequence[CrossMemory], like: Tensor, heads: int) -> None:
+        """``like`` are the audio features (rows, audio context, state): what is kept has their type and device."""
+        self.rows = len(like)
+        self.cross = list(cross)
         self.self_keys: list[Tensor] = []
         self.self_values: list[Tensor] = []
+        self._like = like.new_empty(0)
+        self._heads, self._size = heads, like.shape[-1] // heads
 
     def reserve(self, context: int) -> None:
         """Make room for ``context`` tokens a row, forgetting what was decoded before."""
-        _, heads, _, size = self.cross_keys[0].shape
-        shape = (self.rows, heads, context, size)
+        shape = (self.rows, self._heads, context, self._size)
         # Zeros, not whatever memory held: a masked place still counts as 0 · value, which is not 0 for NaN.
-        self.self_keys = [key.new_zeros(shape) for key in self.cross_keys]
-        self.self_values = [value.new_zeros(shape) for value in self.cross_values]
+        self.self_keys = [self._like.new_zeros(shape) for _ in self.cross]
+        self.self_values = [self._like.new_zeros(shape) for _ in self.cross]
 
     def keep(self, order: Sequence[int]) -> None:
         """Shrink to ``len(order)`` rows, row ``i`` being what row ``order[i]`` was.
 
         Only rows whose place changes are copied; ``compact_order`` gives an order that changes as few as can be.
         """
-        moved = [row for row, source in enumerate(order) if row != source]
-        sources = [order[row] for row in moved]
-        for tensors in (self.self_keys, self.self_values, self.cross_keys, self.cross_values):
-            for layer, tensor in enumerate(tensors):
-                if moved:
-                    tensor[moved] = tensor[sources]
-                tensors[layer] = tensor[: len(order)]
+        self.self_keys = [kept_rows(keys, order) for keys in self.self_keys]
+        self.self_values = [kept_rows(values, order) for values in self.self_values]
+        for memory in self.cross:
+            memory.keep(order)
         self.rows = len(order)
+
+
+def kept_rows(tensor: Tensor, order: Sequence[int]) -> Tensor:
+    """The rows ``order`` of a tensor, which is used up: rows that keep their place are not copied."""
+    moved = [row for row, source in enumerate(order) if row != source]
+    if moved:
+        tensor[moved] = tensor[[order[row] for row in moved]]
+    return tensor[: len(order)]
 
 
 def compact_order(alive: Sequence[int]) -> list[int]:

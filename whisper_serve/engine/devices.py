@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, NamedTuple
 
 import torch
 
+from . import int8
+
 DeviceName = str
-DtypeName = Literal["auto", "float32", "float16", "bfloat16"]
+DtypeName = str
+DTYPES: Final = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+class Precision(NamedTuple):
+    """The type that is computed in; with ``int8``, linear layers and what is kept of the audio are 8-bit integers."""
+
+    dtype: torch.dtype
+    int8: bool = False
 
 
 class DeviceError(ValueError):
@@ -29,14 +39,21 @@ def resolve_device(name: DeviceName) -> torch.device:
     return device
 
 
-def resolve_dtype(name: DtypeName, device: torch.device) -> torch.dtype:
-    """``auto`` → float32 on CPU, bfloat16 on GPUs that compute in it, float16 on older ones."""
-    known = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-    if name in known:
-        return known[name]
+def resolve_precision(name: DtypeName, device: torch.device) -> Precision:
+    """``auto`` → float32 on a CPU; bfloat16 on GPUs that compute in it, else float16.
+
+    Raises:
+        DeviceError: the type is not known, or not to be had on this device.
+    """
+    if name in DTYPES:
+        return Precision(DTYPES[name])
+    if name == "int8":
+        if device.type != "cpu" or not int8.available():
+            raise DeviceError("dtype 'int8' is for x86 CPUs: use 'auto'")
+        return Precision(torch.float32, int8=True)
     if name != "auto":
-        raise DeviceError(f"dtype must be 'auto' or one of {', '.join(known)}, not {name!r}")
+        raise DeviceError(f"dtype must be 'auto' or one of {', '.join(DTYPES)}, int8, not {name!r}")
     if device.type == "cpu":
-        return torch.float32
+        return Precision(torch.float32)
     # Ampere (compute capability 8) is the first with bfloat16 arithmetic; older ones emulate it slowly.
-    return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16
+    return Precision(torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16)

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attention_cache import KeyValueCache
+from .attention_cache import CrossMemory, KeyValueCache, PlainCrossMemory
+from .int8 import Int8CrossMemory, compile_kernels, quantize_linears
 from .weights import Dimensions, Weights
 
 
@@ -53,17 +54,25 @@ class CrossAttention(nn.Module):
     def __init__(self, n_state: int, n_head: int) -> None:
         super().__init__()
         self.n_head = n_head
+        self.int8 = False
+        """Whether keys and values are kept as 8-bit integers."""
         self.query = nn.Linear(n_state, n_state)
         self.kv = nn.Linear(n_state, 2 * n_state)
         self.out = nn.Linear(n_state, n_state)
 
-    def keys_values(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        key, value = self.kv(features).chunk(2, dim=-1)
-        return split_heads(key, self.n_head).contiguous(), split_heads(value, self.n_head).contiguous()
+    def memory(self, features: Tensor) -> CrossMemory:
+        """Keys and values of audio features (rows, 1500, state)."""
+        keys_values = self.kv(features)
+        if self.int8:
+            return Int8CrossMemory(keys_values, self.n_head)
+        key, value = keys_values.chunk(2, dim=-1)
+        return PlainCrossMemory(
+            split_heads(key, self.n_head).contiguous(), split_heads(value, self.n_head).contiguous()
+        )
 
-    def forward(self, x: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def forward(self, x: Tensor, memory: CrossMemory) -> Tensor:
         query = split_heads(self.query(x), self.n_head)
-        projected: Tensor = self.out(merge_heads(F.scaled_dot_product_attention(query, key, value)))
+        projected: Tensor = self.out(merge_heads(memory.attend(query)))
         return projected
 
 
@@ -97,7 +106,7 @@ class DecoderBlock(nn.Module):
         self.mlp_ln = nn.LayerNorm(n_state)
 
     def _rest(self, x: Tensor, cache: KeyValueCache, layer: int) -> Tensor:
-        x = x + self.cross_attn(self.cross_attn_ln(x), cache.cross_keys[layer], cache.cross_values[layer])
+        x = x + self.cross_attn(self.cross_attn_ln(x), cache.cross[layer])
         hidden: Tensor = x + self.mlp(self.mlp_ln(x))
         return hidden
 
@@ -155,14 +164,15 @@ class TextDecoder(nn.Module):
         self.positional_embedding = nn.Parameter(torch.empty(dims.n_text_ctx, state))
         self.blocks = nn.ModuleList(DecoderBlock(state, dims.n_text_head) for _ in range(dims.n_text_layer))
         self.ln = nn.LayerNorm(state)
+        self.vocabulary = nn.Linear(state, dims.n_vocab, bias=False)
 
     def _layers(self) -> list[DecoderBlock]:
         return list(self.blocks)  # type: ignore[arg-type]  # ModuleList forgets what it holds
 
     def new_cache(self, features: Tensor) -> KeyValueCache:
         """Cache for decoding audio features (rows, 1500, state), with the cross-attention's part computed."""
-        pairs = [block.cross_attn.keys_values(features) for block in self._layers()]
-        return KeyValueCache([key for key, _ in pairs], [value for _, value in pairs])
+        layers = self._layers()
+        return KeyValueCache([b.cross_attn.memory(features) for b in layers], features, layers[0].attn.n_head)
 
     def prefill(self, tokens: Tensor, cache: KeyValueCache) -> Tensor:
         """First tokens (rows, length) → hidden states (rows, length, state).
@@ -186,7 +196,8 @@ class TextDecoder(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states (…, state) → float32 logits (…, vocabulary); the embedding is also the output projection."""
-        return F.linear(hidden, self.token_embedding.weight).float()
+        scores: Tensor = self.vocabulary(hidden)
+        return scores.float()
 
 
 class WhisperModel(nn.Module):
@@ -199,13 +210,27 @@ class WhisperModel(nn.Module):
         self.decoder = TextDecoder(dims)
 
     @classmethod
-    def from_weights(cls, weights: Weights, device: torch.device, dtype: torch.dtype) -> WhisperModel:
-        """Build the model with each tensor cast once to ``dtype`` on ``device``."""
+    def from_weights(
+        cls, weights: Weights, device: torch.device, dtype: torch.dtype, *, int8: bool = False
+    ) -> WhisperModel:
+        """Build the model with each tensor cast once to ``dtype`` on ``device``; `int8` see `engine.int8`."""
         with torch.device("meta"):
             model = cls(weights.dimensions)
         state = {name: tensor.to(device, dtype) for name, tensor in fuse_projections(weights.tensors).items()}
+        state["decoder.vocabulary.weight"] = state["decoder.token_embedding.weight"]
         model.load_state_dict(state, assign=True)
-        return model.requires_grad_(False).eval()
+        model.requires_grad_(False).eval()
+        if int8:
+            model.quantize()
+        return model
+
+    def quantize(self) -> None:
+        """Compute linear layers, and keep the audio's keys and values, as 8-bit integers."""
+        quantize_linears(self)
+        compile_kernels()
+        for module in self.modules():
+            if isinstance(module, CrossAttention):
+                module.int8 = True
 
     @property
     def device(self) -> torch.device:

@@ -21,11 +21,14 @@ SHORT_CHARACTERS: Final = 300
 """A transcript of half a minute."""
 
 
-def evaluate(console: Console, corpus: Path, model: str, device: str, language: str, *, compare: bool) -> None:
+def evaluate(
+    console: Console, corpus: Path, model: str, device: str, language: str, *, dtype: str = "auto", compare: bool
+) -> None:
     """Print word errors, language identification and translations of a model over a corpus.
 
     Args:
         language: code of the language whose word errors are measured.
+        dtype: number type of this engine; openai-whisper computes in float32.
         compare: also run openai-whisper on the same weights.
 
     Raises:
@@ -38,7 +41,7 @@ def evaluate(console: Console, corpus: Path, model: str, device: str, language: 
         raise CorpusError(f"nothing in {corpus} is in {language!r}; its languages are {spoken}")
     where = str(resolve_device(device))
     weights = load_weights(model)
-    systems: list[System] = [EngineSystem(weights, where)]
+    systems: list[System] = [EngineSystem(weights, where, dtype)]
     if compare:
         systems.append(OpenAIWhisper(weights, where))
     console.print(f"Model {weights.name} on {where}; corpus of {len(samples)} files at {corpus}")

@@ -45,8 +45,8 @@ class EngineSystem:
 
     name = "whisper-serve"
 
-    def __init__(self, weights: Weights, device: str) -> None:
-        self._engine = Engine.load(weights, device)
+    def __init__(self, weights: Weights, device: str, dtype: str = "auto") -> None:
+        self._engine = Engine.load(weights, device, dtype)
 
     def transcribe(self, samples: Sequence[Sample], task: Task, progress: Progress) -> Heard:
         started = time.perf_counter()
