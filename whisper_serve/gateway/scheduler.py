@@ -1,4 +1,9 @@
-"""Whose window goes next: round-robin between requests, so that a long file cannot starve the rest."""
+"""Whose window goes next: round-robin between requests, so that a long file cannot starve the rest.
+
+A request's windows go in rounds: the next ones are sent when all that are in work have come back. So they make one
+batch at one worker, while another worker is free for whoever comes; sent one by one as answers come, they would soon
+be spread over all workers.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ from contextlib import asynccontextmanager
 
 
 class Scheduler:
-    """Deals out the slots in which windows are sent: at most `capacity()` in all and `per_request` to one request."""
+    """Deals out the slots in which windows are sent: at most `capacity()` in all, a round of `per_request` to each."""
 
     def __init__(self, capacity: Callable[[], int], per_request: int) -> None:
         self.in_flight = 0
@@ -40,7 +45,7 @@ class Scheduler:
             if not lane.waiting:
                 continue
             self._lanes.append(lane)
-            if lane.in_flight < self._per_request:
+            if lane.granted < self._per_request:
                 return lane
         return None
 
@@ -49,7 +54,9 @@ class Lane:
     """One request's windows, first come, first served."""
 
     def __init__(self, scheduler: Scheduler) -> None:
-        self.in_flight = 0
+        self.granted = 0
+        """Slots dealt in this round."""
+        self._in_flight = 0
         self._scheduler = scheduler
         self._queue: deque[asyncio.Future[None]] = deque()
 
@@ -62,7 +69,8 @@ class Lane:
 
     def grant(self) -> None:
         """Let the first in the queue go; for a lane that has one `waiting`."""
-        self.in_flight += 1
+        self.granted += 1
+        self._in_flight += 1
         self._queue.popleft().set_result(None)
 
     @asynccontextmanager
@@ -81,6 +89,8 @@ class Lane:
                 self._queue.remove(turn)
 
     def _release(self) -> None:
-        self.in_flight -= 1
+        self._in_flight -= 1
+        if not self._in_flight:
+            self.granted = 0
         self._scheduler.in_flight -= 1
         self._scheduler.wake()

@@ -103,6 +103,8 @@ def server_environment(java: Java, workspace: Workspace, environment: Mapping[st
     """The environment of TorchServe and its workers: the given one, made private to this run."""
     scripts = sysconfig.get_path("scripts")
     return {
+        # Workers share the CPUs: a thread that waits for another must not keep that one from running.
+        "OMP_WAIT_POLICY": "PASSIVE",
         **environment,
         "JAVA_HOME": str(java.home),
         "PATH": os.pathsep.join([scripts, str(java.home / "bin"), environment.get("PATH", os.defpath)]),
