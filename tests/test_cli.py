@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from whisper_serve import __version__
+from whisper_serve.cli.servers import alias_of, gateway_config
+
+ALIASES = "WHISPER_MODEL_ALIASES"
 
 
 def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -33,6 +36,19 @@ def test_help_has_examples(command: str) -> None:
     assert answer.returncode == 0
     assert "Example" in answer.stdout
     assert f"whisper-serve {command}" in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("model", "alias"),
+    [("default", "base"), ("trial", "base"), ("turbo", "turbo"), ("/models/fine,tuned", "fine tuned")],
+)
+def test_requests_may_call_a_model_by_its_name(monkeypatch: pytest.MonkeyPatch, model: str, alias: str) -> None:
+    def aliases() -> str:
+        return gateway_config("127.0.0.1:7070", "whisper", None, None, alias_of(model)).environment[ALIASES]
+
+    assert aliases() == f"whisper-1,{alias}"
+    monkeypatch.setenv(ALIASES, "mine")
+    assert aliases() == "mine"
 
 
 def test_unknown_model_is_one_sentence(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,7 +80,7 @@ def serve(
     if not gateway:
         supervise(config, say, direct_hints(endpoints, name))
         return
-    front = gateway_config(endpoints.grpc_target, name, gateway_host, gateway_port)
+    front = gateway_config(endpoints.grpc_target, name, gateway_host, gateway_port, alias_of(model))
     supervise(config, say, gateway_hints(front, endpoints), GatewayKeeper(front, say))
 
 
@@ -124,8 +125,20 @@ def server_config(
     return ServerConfig(archive, probe, endpoints, workers or 2 * gpus or None, batch_size, device)
 
 
-def gateway_config(torchserve: str, model: str, host: str | None, port: int | None) -> GatewayConfig:
-    """How the gateway is to run. Raises SettingsError now rather than in the process that it will be."""
+def alias_of(model: str) -> str:
+    """What requests may call a model that is served: its official name, or that of its file or folder.
+
+    >>> alias_of("trial"), alias_of("turbo"), alias_of("/srv/models/finetuned")
+    ('base', 'turbo', 'finetuned')
+    """
+    return "base" if model in ("default", "trial") else Path(model).name.replace(",", " ")
+
+
+def gateway_config(torchserve: str, model: str, host: str | None, port: int | None, alias: str) -> GatewayConfig:
+    """How the gateway is to run; `alias` is another name of the model, unless the environment names all.
+
+    Raises SettingsError now rather than in the process that it will be.
+    """
     from whisper_serve.gateway.settings import GatewaySettings
     from whisper_serve.serving.gateway_process import GatewayConfig
 
@@ -138,4 +151,5 @@ def gateway_config(torchserve: str, model: str, host: str | None, port: int | No
         settings.port,
         settings.drain_seconds,
         keys=settings.keys_file is not None,
+        environment={"WHISPER_MODEL_ALIASES": f"whisper-1,{alias}", **os.environ},
     )
