@@ -122,9 +122,7 @@ def _logprobs(given: Mapping[str, str]) -> bool:
 
 
 def _vad(given: Mapping[str, str]) -> VadOptions | None:
-    if not _flag(given, "vad_filter", True):
-        return None
-    strategy = _strategy(given)
+    wanted, strategy = _flag(given, "vad_filter", True), _strategy(given)
     numbers: dict[str, Any] = {}
     try:
         if "threshold" in strategy:
@@ -132,9 +130,10 @@ def _vad(given: Mapping[str, str]) -> VadOptions | None:
         for name, option in _VAD_MILLISECONDS.items():
             if name in strategy:
                 numbers[option] = _integer(strategy, name)
-        return VadOptions(**numbers)
+        options = VadOptions(**numbers)
     except ValueError as error:
         raise InvalidOption("chunking_strategy", f"chunking_strategy: {error}") from error
+    return options if wanted else None
 
 
 def _strategy(given: Mapping[str, str]) -> dict[str, str]:
@@ -154,7 +153,7 @@ def _strategy(given: Mapping[str, str]) -> dict[str, str]:
 def _json_object(text: str) -> dict[str, str]:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise InvalidOption("chunking_strategy", f"chunking_strategy must be 'auto' or a JSON object, not {text!r}")

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from whisper_serve import __version__
 from whisper_serve.gateway.auth import GUARDED, Authentication
+from whisper_serve.gateway.head import Head
 from whisper_serve.gateway.keys import KeyRing
 from whisper_serve.gateway.lifecycle import Lifecycle
 from whisper_serve.gateway.metrics import Metrics
@@ -20,7 +21,11 @@ from whisper_serve.gateway.service import PipelineLike, Service
 from whisper_serve.gateway.settings import GatewaySettings
 from whisper_serve.gateway.telemetry import Telemetry
 
-DESCRIPTION = "Speech to text with OpenAI's Whisper: any client of OpenAI's audio API works unchanged."
+DESCRIPTION = """Speech to text with OpenAI's Whisper: any client of OpenAI's audio API works unchanged.
+
+What can be got answers HEAD too. A path that is not listed here is answered 404, a method that a path does not have
+405 with `Allow`; both with the body and the `x-request-id` of all errors.
+"""
 
 
 def create_app(
@@ -38,12 +43,13 @@ def create_app(
     service = Service(settings, pipeline, metrics or Metrics(), lifecycle or Lifecycle())
     keys = KeyRing(settings.keys_file) if settings.keys_file else None
     app = FastAPI(
-        title="Whisper", version=__version__, description=DESCRIPTION, redoc_url=None, lifespan=_lifespan(pipeline),
-        redirect_slashes=False,
+        title="Whisper", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None,
+        lifespan=_lifespan(pipeline), redirect_slashes=False,
     )  # fmt: skip
     add_routes(app, service)
     app.add_exception_handler(HTTPException, _raise_on)
     app.add_middleware(Authentication, keys=keys)
+    app.add_middleware(Head)
     app.add_middleware(Telemetry, metrics=service.metrics)
     app.openapi = lambda: _document(app, guarded=keys is not None)  # type: ignore[method-assign]
     return app

@@ -7,14 +7,32 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from whisper_serve.gateway.shapes import ErrorEnvelope
+from whisper_serve.request import STREAMED_FORMATS
 from whisper_serve.speech import LANGUAGES
 from whisper_serve.wire import MAX_PROMPT_CHARACTERS
 
 Schema = dict[str, Any]
 
+
+def _header(description: str, **schema: Any) -> Schema:
+    return {"description": description, "required": True, "schema": schema}
+
+
+_REQUEST_ID: Final[Schema] = {
+    "x-request-id": _header("The request's own, or a new one; it is in the log too.", type="string", minLength=1)
+}
 _RETRY: Final[Schema] = {
-    "Retry-After": {"description": "Seconds after which to try again.", "schema": {"type": "integer"}},
-    "retry-after-ms": {"description": "The same in milliseconds.", "schema": {"type": "integer"}},
+    "Retry-After": _header("Seconds after which to try again.", type="integer", minimum=1),
+    "retry-after-ms": _header("The same in milliseconds.", type="integer", minimum=0),
+}
+_DO_NOT_RETRY: Final[Schema] = {"x-should-retry": _header("It would fail again.", type="string", enum=["false"])}
+_HEADERS: Final[dict[int, Schema]] = {
+    401: {"WWW-Authenticate": _header("How to send a key.", type="string", enum=["Bearer"])},
+    408: _DO_NOT_RETRY,
+    429: _RETRY,
+    500: _DO_NOT_RETRY,
+    503: _RETRY,
+    504: _DO_NOT_RETRY,
 }
 _TELLING: Final = {
     400: "A field has a value that cannot be used, or the file holds no audio; `param` names the field.",
@@ -76,16 +94,40 @@ _DECODING: Final[Schema] = {
     "timestamp_granularities[]": {"type": "array", "items": {"type": "string", "enum": ["segment"]}},
     "language": {"type": "string", "enum": sorted(LANGUAGES), "description": "Spoken in the audio, as ISO 639-1."},
 }
+# OpenAPI 3.2's word for what a stream consists of; who does not know it reads no schema here.
+_EVENT: Final[Schema] = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {
+        "data": {
+            "type": "string",
+            "description": "With `stream`: transcript.text.delta objects, a transcript.text.done object, `[DONE]`; "
+            "instead of the last two the envelope of an error.",
+        }
+    },
+}
+_TOGETHER: Final = [
+    {
+        "if": {"properties": {"stream": {"const": True}}, "required": ["stream"]},
+        "then": {"properties": {"response_format": {"enum": [*STREAMED_FORMATS]}}},
+    },
+    {
+        "if": {"properties": {"include[]": {"minItems": 1}}, "required": ["include[]"]},
+        "then": {"properties": {"response_format": {"enum": ["json"]}}},
+    },
+]
+"""Which fields go together."""
 
 
 def form(models: Sequence[str], *, decoding: bool = True) -> Schema:
     """The body of a request with audio."""
     model = {"type": "string", "enum": list(models), "description": "Which model; there is one."}
     options = _DECODING if decoding else {}
-    schema = {
+    schema: Schema = {
         "type": "object",
         "required": ["file"],
         "properties": {"file": _FILE, "model": model, **options, **_STRATEGY},
+        **({"allOf": _TOGETHER} if decoding else {}),
     }
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
 
@@ -96,16 +138,18 @@ def errors(*statuses: int) -> dict[int | str, Schema]:
         status: {
             "model": ErrorEnvelope,
             "description": _TELLING.get(status, HTTPStatus(status).phrase),
-            **({"headers": _RETRY} if status in {429, 503} else {}),
+            "headers": {**_REQUEST_ID, **_HEADERS.get(status, {})},
         }
         for status in statuses
     }
 
 
-def success(description: str, model: Any = None, **others: str) -> dict[int | str, Schema]:
-    """The answer 200: JSON of the model's shape, and ``others``: what else may come, by content type."""
+def success(description: str, model: Any = None, *, events: bool = False, **others: str) -> dict[int | str, Schema]:
+    """The answer 200: JSON of the model's shape, ``events``, and ``others``: what else may come, by content type."""
     content: Schema = {kind.replace("_", "/", 1).replace("_", "-"): _text(what) for kind, what in others.items()}
-    answer: Schema = {"description": description, **({"content": content} if content else {})}
+    if events:
+        content["text/event-stream"] = {"itemSchema": _EVENT}
+    answer: Schema = {"description": description, "headers": _REQUEST_ID, **({"content": content} if content else {})}
     return {200: answer if model is None else {"model": model, **answer}}
 
 

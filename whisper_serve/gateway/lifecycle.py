@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from whisper_serve.gateway.changes import Changes
 from whisper_serve.gateway.failures import Draining
 
 
@@ -15,8 +15,7 @@ class Lifecycle:
     def __init__(self) -> None:
         self.draining = False
         self._running = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._ended = Changes()
 
     @property
     def running(self) -> int:
@@ -33,19 +32,13 @@ class Lifecycle:
         if self.draining:
             raise Draining
         self._running += 1
-        self._idle.clear()
         try:
             yield
         finally:
             self._running -= 1
-            if not self._running:
-                self._idle.set()
+            self._ended.tell()
 
     async def drain(self, seconds: float) -> bool:
         """Take no new work and wait for what is running; true if it ended in time."""
         self.draining = True
-        try:
-            await asyncio.wait_for(self._idle.wait(), seconds)
-        except asyncio.TimeoutError:
-            return False
-        return True
+        return await self._ended.within(seconds, lambda: not self._running)

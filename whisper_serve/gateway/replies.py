@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from whisper_serve.errors import describe, envelope
+from whisper_serve.gateway.closing import ClosingResponse
 from whisper_serve.gateway.failures import BadUpload, GatewayError, NotFound, Unauthorized, UploadTooSlow
 from whisper_serve.wire import ErrorReply
 
@@ -34,9 +35,13 @@ def error_reply(error: Exception) -> ErrorReply:
     return reply
 
 
-def error_response(error: Exception, reply: ErrorReply) -> Response:
-    """The envelope with its status and headers."""
-    return Response(envelope(reply), reply.status, _headers(error, reply), media_type="application/json")
+def error_response(error: Exception, reply: ErrorReply, *, body_read: bool) -> Response:
+    """The envelope with its status and headers; ``body_read``: the request's body came to its end."""
+    headers = _headers(error, reply)
+    if body_read or not isinstance(error, (BadUpload, UploadTooSlow)):
+        return Response(envelope(reply), reply.status, headers, media_type="application/json")
+    headers["connection"] = "close"  # what is left of the body would have to be read first
+    return ClosingResponse(envelope(reply), reply.status, headers, media_type="application/json")
 
 
 def _headers(error: Exception, reply: ErrorReply) -> dict[str, str]:
@@ -50,8 +55,6 @@ def _headers(error: Exception, reply: ErrorReply) -> dict[str, str]:
         headers["x-should-retry"] = "false"
     if isinstance(error, Unauthorized):
         headers["www-authenticate"] = "Bearer"
-    if isinstance(error, (BadUpload, UploadTooSlow)):
-        headers["connection"] = "close"  # what is left of the body would have to be read first
     return headers
 
 

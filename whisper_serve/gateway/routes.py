@@ -11,6 +11,7 @@ from whisper_serve.gateway.answers import AudioAnswer, LanguageAnswer, Translati
 from whisper_serve.gateway.documents import AUDIO_ERRORS, errors, form, success
 from whisper_serve.gateway.failures import Draining, ModelNotFound, NotReady
 from whisper_serve.gateway.metrics import CONTENT_TYPE
+from whisper_serve.gateway.pages import pages
 from whisper_serve.gateway.service import Service
 from whisper_serve.gateway.shapes import Health, Language, Model, ModelList, Transcription, VerboseTranscription
 
@@ -22,6 +23,7 @@ def add_routes(app: FastAPI, service: Service) -> None:
     app.include_router(_audio(service))
     app.include_router(_models(service))
     app.include_router(_health(service))
+    app.include_router(pages())
 
 
 def _audio(service: Service) -> APIRouter:
@@ -30,9 +32,8 @@ def _audio(service: Service) -> APIRouter:
     texts = {
         "text_plain": "The formats `text`, `srt` and `vtt`.",
         "text_tab_separated_values": "The format `tsv`.",
-        "text_event_stream": "With `stream`: transcript.text.delta events, transcript.text.done, [DONE].",
     }
-    text = success("The text.", Transcription | VerboseTranscription, **texts)
+    text = success("The text.", Transcription | VerboseTranscription, events=True, **texts)
     language = success("The language.", Language)
 
     @router.post("/v1/audio/transcriptions", responses={**text, **errors(*AUDIO_ERRORS)}, openapi_extra=form(models))

@@ -36,10 +36,10 @@ class Telemetry:
             return
         number = _request_id(scope)
         token = request_id.set(number)
-        exchange = _Exchange(send, number)
+        exchange = _Exchange(receive, send, number)
         self._metrics.request_began()
         try:
-            await self._answer(exchange, scope, receive)
+            await self._answer(exchange, scope)
         except asyncio.CancelledError:
             exchange.status = exchange.status or CLIENT_GONE
             raise
@@ -47,16 +47,17 @@ class Telemetry:
             self._record(scope, exchange)
             request_id.reset(token)
 
-    async def _answer(self, exchange: _Exchange, scope: Scope, receive: Receive) -> None:
+    async def _answer(self, exchange: _Exchange, scope: Scope) -> None:
         try:
-            await self._app(scope, receive, exchange.send)
+            await self._app(scope, exchange.receive, exchange.send)
         except ClientGone:
             exchange.status = CLIENT_GONE
         except Exception as error:
             reply = error_reply(error)
             if not exchange.status:
                 self._metrics.rejected(reply.code or "other")
-                await error_response(error, reply)(scope, receive, exchange.send)
+                response = error_response(error, reply, body_read=exchange.body_read)
+                await response(scope, exchange.receive, exchange.send)
 
     def _record(self, scope: Scope, exchange: _Exchange) -> None:
         took = time.monotonic() - exchange.started
@@ -73,13 +74,21 @@ class Telemetry:
 
 
 class _Exchange:
-    """Sends for one request, with the id on the answer; ``status`` is 0 until that has begun."""
+    """Receives and sends for one request, with the id on the answer; ``status`` is 0 until that has begun."""
 
-    def __init__(self, send: Send, number: str) -> None:
+    def __init__(self, receive: Receive, send: Send, number: str) -> None:
+        self._receive = receive
         self._send = send
         self._number = number
         self.started = time.monotonic()
         self.status = 0
+        self.body_read = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            self.body_read = True
+        return message
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -18,12 +18,14 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from whisper_serve.gateway.failures import BadUpload, UploadTooLarge, UploadTooSlow
+from whisper_serve.gateway.timing import within
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 MAX_PARTS: Final = 100
 MAX_FIELD_BYTES: Final = 64 * 1024
+MAX_HEADER_BYTES: Final = 16 * 1024
 MAX_BOUNDARY_BYTES: Final = 70
 """RFC 2046, section 5.1.1."""
 LEAST_RATE: Final = 1024.0
@@ -98,10 +100,10 @@ async def _feed(parser: MultipartParser, form: _Form, body: AsyncIterator[bytes]
     while True:
         left = started + limits.idle_seconds + received / LEAST_RATE - time.monotonic()
         try:
-            chunk = await asyncio.wait_for(chunks.__anext__(), max(0.0, min(left, limits.idle_seconds)))
+            chunk = await within(min(left, limits.idle_seconds), anext(chunks))
         except StopAsyncIteration:
             return
-        except asyncio.TimeoutError as error:
+        except TimeoutError as error:
             raise UploadTooSlow("the body came too slowly or not at all") from error
         received += len(chunk)
         if received > limits.body_bytes:
@@ -144,6 +146,7 @@ class _Form:
         self.ended = False
         self._memory_bytes = memory_bytes
         self._parts = 0
+        self._header_bytes = 0
         self._header = bytearray()
         self._value = bytearray()
         self._disposition = b""
@@ -172,12 +175,20 @@ class _Form:
         if self._parts > MAX_PARTS:
             raise UploadTooLarge(f"the form has more than {MAX_PARTS} fields")
         self._disposition = b""
+        self._header_bytes = 0
 
     def _on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._count_header(end - start)
         self._header += data[start:end]
 
     def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._count_header(end - start)
         self._value += data[start:end]
+
+    def _count_header(self, size: int) -> None:
+        self._header_bytes += size
+        if self._header_bytes > MAX_HEADER_BYTES:
+            raise UploadTooLarge(f"the headers of a part are larger than {MAX_HEADER_BYTES:,} bytes")
 
     def _on_header_end(self) -> None:
         if bytes(self._header).lower() == b"content-disposition":
