@@ -11,6 +11,8 @@ import httpx
 import numpy as np
 import pytest
 
+from tests.e2e.stack import Stack, run_stack
+from whisper_serve.evaluation.corpus import Sample
 from whisper_serve.torchserve.archive import build_archive
 from whisper_serve.torchserve.client import GrpcClient, RestClient
 from whisper_serve.torchserve.endpoints import on_free_ports
@@ -56,9 +58,7 @@ def serve(archive: Path) -> Serve:
     def start(batch_size: int | None = None) -> Iterator[Served]:
         # A Unix socket's path may have 107 characters at most, which pytest's own folders exceed.
         with tempfile.TemporaryDirectory(prefix="ws") as folder:
-            config = ServerConfig(
-                archive, PROBE, on_free_ports(), device="cpu", temp_dir=Path(folder), batch_size=batch_size
-            )
+            config = ServerConfig(archive, PROBE, on_free_ports(), 1, batch_size, "cpu", temp_dir=Path(folder))
             with TorchServe(config) as server:
                 assert server.wait_ready()
                 with RestClient(server.predictions_url) as rest, GrpcClient(config.endpoints.grpc_target) as grpc:
@@ -72,3 +72,15 @@ def served(serve: Serve) -> Iterator[Served]:
     """One server for all tests that leave it as it was."""
     with serve() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def stack(archive: Path) -> Iterator[Stack]:
+    """TorchServe and the gateway, for all tests that leave them ready."""
+    with run_stack(archive.parent) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def jfk(clips: dict[str, Sample]) -> bytes:
+    return clips["en-jfk.mp3"].path.read_bytes()

@@ -3,108 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import subprocess
-import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import openai
-import psutil
 import pytest
 
-from tests.e2e.test_serving import JFK, long_silence, wav
+from tests.e2e.recordings import JFK, long_silence, wav
+from tests.e2e.stack import Stack, is_ready, wait_until
 from whisper_serve.evaluation.corpus import Sample
 from whisper_serve.evaluation.scores import error_rate
-from whisper_serve.torchserve.endpoints import on_free_ports
 
 pytestmark = [pytest.mark.e2e, pytest.mark.weights]
-
-
-class Stack:
-    """A running `whisper-serve serve`."""
-
-    def __init__(self, process: subprocess.Popen[bytes], url: str) -> None:
-        self.process = process
-        self.url = url
-        self.http = httpx.Client(base_url=url, timeout=300, trust_env=False)
-        self.sdk = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
-
-    def close(self) -> None:
-        self.sdk.close()
-        self.http.close()
-
-    def metric(self, name: str) -> float:
-        """Sum of a metric over its labels."""
-        lines = self.http.get("/metrics").text.splitlines()
-        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((f"{name}{{", f"{name} ")))
-
-    def descendant(self, words: str) -> psutil.Process:
-        """The process below the supervisor whose command line holds `words`."""
-        for process in psutil.Process(self.process.pid).children(recursive=True):
-            if any(words in part for part in process.cmdline()):
-                return process
-        raise LookupError(words)
-
-    def text(self, content: bytes, **fields: str) -> httpx.Response:
-        form = {"model": "whisper-1", "response_format": "text", **fields}
-        return self.http.post("/v1/audio/transcriptions", files={"file": ("clip", content)}, data=form)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
-
-
-@contextmanager
-def run_stack(store: Path, **environment: str) -> Iterator[Stack]:
-    ports = on_free_ports()
-    gateway = on_free_ports().inference
-    command = [sys.executable, "-m", "whisper_serve", "serve", "--model", "trial", "--model-store", str(store)]
-    command += ["--device", "cpu", "--gateway-port", str(gateway), "--port", str(ports.inference)]
-    command += ["--management-port", str(ports.management), "--metrics-port", str(ports.metrics)]
-    command += ["--grpc-port", str(ports.grpc), "--grpc-management-port", str(ports.grpc_management)]
-    with tempfile.TemporaryDirectory(prefix="ws") as folder:
-        process = subprocess.Popen(command, env={**os.environ, **environment, "TMPDIR": folder})
-        stack = Stack(process, f"http://127.0.0.1:{gateway}")
-        try:
-            wait_until(lambda: is_ready(stack), 120)
-            yield stack
-        finally:
-            stack.close()
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 0
-
-
-def is_ready(stack: Stack) -> bool:
-    assert stack.process.poll() is None
-    try:
-        return stack.http.get("/readyz").status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with run_stack(tmp_path_factory.mktemp("store")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def jfk(clips: dict[str, Sample]) -> bytes:
-    return clips["en-jfk.mp3"].path.read_bytes()
 
 
 def test_the_official_sdk_works_unchanged(stack: Stack, clips: dict[str, Sample], jfk: bytes) -> None:

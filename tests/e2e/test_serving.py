@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
 import signal
 import subprocess
-import wave
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 
@@ -16,31 +14,17 @@ import numpy as np
 import pytest
 
 from tests.e2e.conftest import Serve, Served
+from tests.e2e.recordings import JFK, long_silence, wav
 from whisper_serve.evaluation.corpus import Sample
 from whisper_serve.evaluation.scores import error_rate
-from whisper_serve.speech import Audio, WindowTranscript, load_audio
+from whisper_serve.speech import WindowTranscript, load_audio
 from whisper_serve.torchserve.client import Prediction
 from whisper_serve.torchserve.errors import RequestFailed
 from whisper_serve.wire import ErrorReply, WindowOptions, pack_window, unpack_reply
 
 pytestmark = [pytest.mark.e2e, pytest.mark.weights]
 
-JFK = "And so my fellow Americans ask not what your country can do for you, ask what you can do for your country."
-
 COMMON_WORDS = {"the", "a", "and", "of", "to", "in", "that", "is", "was", "i", "you", "have", "then", "should", "with"}
-
-
-@pytest.fixture(scope="module")
-def jfk(clips: dict[str, Sample]) -> bytes:
-    return clips["en-jfk.mp3"].path.read_bytes()
-
-
-def wav(samples: Audio, channels: int = 1) -> bytes:
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setparams((channels, 2, 16_000, 0, "NONE", ""))
-        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
-    return buffer.getvalue()
 
 
 def test_a_recording_comes_back_as_text_however_it_is_sent(served: Served, jfk: bytes) -> None:
@@ -160,21 +144,6 @@ def test_bad_input_is_refused_in_words_and_its_batch_mates_are_served(served: Se
     assert json.loads(grpc(b""))["error"]["param"] == "file"
     assert json.loads(rest(jfk).text)["text"] == JFK
     assert served.metric("whisper_errors_total") >= len(refused)
-
-
-def long_silence(seconds: int) -> bytes:
-    """Hours of silence in some kilobytes."""
-    import av
-
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="flac") as container:
-        stream = container.add_stream("flac", rate=16_000, layout="mono")
-        for _ in range(seconds):
-            frame = av.AudioFrame.from_ndarray(np.zeros((1, 16_000), np.int16), format="s16", layout="mono")
-            frame.sample_rate = 16_000
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return buffer.getvalue()
 
 
 def test_a_killed_worker_costs_only_its_batch(serve: Serve, jfk: bytes) -> None:
