@@ -190,8 +190,9 @@ class Log(Silent):
     def window_failed(self, reason: str) -> None:
         self.failed.append(reason)
 
-    def decoded(self, seconds: float, took: float) -> None:
-        assert took > 0
+    def decoded(self, seconds: float, decoding: float, searching: float) -> None:
+        assert searching > 0
+        assert decoding > 0 or not seconds
         self.audio += seconds
 
     def queue(self, seconds_waiting: float, seconds_in_flight: float) -> None:

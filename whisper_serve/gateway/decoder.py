@@ -12,8 +12,8 @@ from typing import BinaryIO, TypeVar
 
 from whisper_serve.speech import SHORTEST_FILE_SECONDS, Audio, AudioStream, VadOptions, Window, cut_windows, open_audio
 
-Took = Callable[[float, float], None]
-"""Called with the seconds of audio a step decoded, and those of time it took."""
+Took = Callable[[float, float, float], None]
+"""Called with the seconds of audio that a step decoded, and those of time that decoding and finding speech took."""
 
 T = TypeVar("T")
 
@@ -40,6 +40,9 @@ class Decoder:
         self._step: Future[object] | None = None
         self._stream: AudioStream | None = None
         self._windows: Iterator[Window] = iter(())
+        self._decoding = 0.0
+        self._stepping = 0.0
+        """Seconds that decoding, and all of the steps, have taken."""
 
     @property
     def seconds(self) -> float:
@@ -60,9 +63,10 @@ class Decoder:
 
     async def next(self) -> Window | None:
         """The next window, None after the last. Raises what iterating over a `speech.AudioStream` does."""
-        before, started = self.seconds, time.perf_counter()
-        window = await self._run(lambda: next(self._windows, None))
-        self._took(self.seconds - before, time.perf_counter() - started)
+        seconds, decoding, stepping = self.seconds, self._decoding, self._stepping
+        window = await self._run(self._next)
+        decoding = self._decoding - decoding
+        self._took(self.seconds - seconds, decoding, self._stepping - stepping - decoding)
         return window
 
     async def close(self) -> None:
@@ -83,8 +87,20 @@ class Decoder:
         self._windows = cut_windows(self._blocks(self._stream), self._vad)
         return self._stream.announced_seconds
 
+    def _next(self) -> Window | None:
+        started = time.perf_counter()
+        window = next(self._windows, None)
+        self._stepping += time.perf_counter() - started
+        return window
+
     def _blocks(self, stream: AudioStream) -> Iterator[Audio]:
-        for block in stream:
+        blocks = iter(stream)
+        while True:
+            started = time.perf_counter()
+            block = next(blocks, None)
+            self._decoding += time.perf_counter() - started
+            if block is None:
+                return
             if self._closed.is_set():
                 raise _Closed
             yield block

@@ -42,7 +42,8 @@ class Metrics:
         self._retried = self._counter("windows_retried", "Windows sent again.", ["reason"])
         self._failed = self._counter("windows_failed", "Windows given up.", ["reason"])
         self._decoded = self._counter("decoded_audio_seconds", "Audio decoded and searched for speech.")
-        self._decoding = self._counter("decode_seconds", "Time spent decoding and finding speech.")
+        self._decoding = self._counter("decode_seconds", "Time spent decoding.")
+        self._searching = self._counter("vad_seconds", "Time spent finding speech and cutting windows.")
         self._waiting = self._gauge("queued_audio_seconds", "Audio that waits to be sent.")
         self._in_flight = self._gauge("in_flight_audio_seconds", "Audio at the model server.")
 
@@ -59,10 +60,11 @@ class Metrics:
         """A window is given up."""
         self._failed.labels(reason).inc()
 
-    def decoded(self, seconds: float, took: float) -> None:
-        """So much audio was decoded and cut, in so much time."""
+    def decoded(self, seconds: float, decoding: float, searching: float) -> None:
+        """So much audio was decoded, and searched for speech, in so much time."""
         self._decoded.inc(seconds)
-        self._decoding.inc(took)
+        self._decoding.inc(decoding)
+        self._searching.inc(searching)
 
     def queue(self, seconds_waiting: float, seconds_in_flight: float) -> None:
         """So much audio waits and is in work now."""

@@ -17,8 +17,8 @@ class Observer(Protocol):
     def window_failed(self, reason: str) -> None:
         """A window failed for good."""
 
-    def decoded(self, seconds: float, took: float) -> None:
-        """So much audio was decoded and searched for speech in `took` seconds of time."""
+    def decoded(self, seconds: float, decoding: float, searching: float) -> None:
+        """So much audio was decoded in `decoding`, and searched for speech in `searching`, seconds of time."""
 
     def queue(self, seconds_waiting: float, seconds_in_flight: float) -> None:
         """What all requests together still have to do."""
@@ -36,7 +36,7 @@ class Silent:
     def window_failed(self, reason: str) -> None:
         pass
 
-    def decoded(self, seconds: float, took: float) -> None:
+    def decoded(self, seconds: float, decoding: float, searching: float) -> None:
         pass
 
     def queue(self, seconds_waiting: float, seconds_in_flight: float) -> None:
