@@ -30,7 +30,7 @@ class GatewaySettings(Settings):
     model_aliases: Annotated[tuple[str, ...], NoDecode] = Field(
         ("whisper-1", "base"), description="Other names that requests may call the model, separated by commas."
     )
-    hold_seconds: float = Field(60.0, ge=0, description="How long a request waits for a model to become ready.")
+    hold_seconds: float = Field(120.0, ge=0, description="How long a request waits for a model to become ready.")
     request_timeout: float = Field(600.0, gt=0, description="How long one request may take, from its last byte on.")
     max_upload_bytes: int = Field(GIB, gt=0, description="Largest body of a request.")
     spool_memory_bytes: int = Field(MIB, ge=0, description="Of an upload, this much is held in memory, not on disk.")
