@@ -35,8 +35,8 @@ MAX_DEATHS: Final = 2
 MAX_FAILURES: Final = 3
 """Attempts that may time out or fail in other ways that could be the window's own."""
 LONGEST_DELAY: Final = 2.0
-IDLE_PROBE_SECONDS: Final = 5.0
-"""After which an address that has nothing to do is asked whether it is still there."""
+IDLE_PROBE_SECONDS: Final = 30.0
+"""After which an address that has nothing to do is asked whether it is still there. It costs the encoder a window."""
 PROBE_TIMEOUT: Final = 30.0
 PROBE: Final = pack_window(np.zeros(SAMPLE_RATE // 10, np.float32), WindowOptions(detect_only=True))
 """A tenth of a second of silence, of which only the language is asked: one step of the model."""
