@@ -63,6 +63,11 @@ class Address:
         self._loners = 0
         self._alone = False
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection now."""
+        return bool(self._channel.get_state() is grpc.ChannelConnectivity.READY)
+
     async def predict(self, message: bytes, timeout: float) -> bytes:
         """The answer to a window message within `timeout` seconds.
 

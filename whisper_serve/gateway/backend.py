@@ -35,7 +35,7 @@ MAX_DEATHS: Final = 2
 MAX_FAILURES: Final = 3
 """Attempts that may time out or fail in other ways that could be the window's own."""
 LONGEST_DELAY: Final = 2.0
-IDLE_PROBE_SECONDS: Final = 30.0
+IDLE_PROBE_SECONDS: Final = 30
 """After which an address that has nothing to do is asked whether it is still there. It costs the encoder a window."""
 PROBE_TIMEOUT: Final = 30.0
 PROBE: Final = pack_window(np.zeros(SAMPLE_RATE // 10, np.float32), WindowOptions(detect_only=True))
@@ -216,9 +216,16 @@ class Backend:
                 self._mark(address, ready=fault is None or (address.ready and fault is Fault.QUEUE_FULL))
             failures = 0 if address.ready else failures + 1
             if address.ready:
-                await self._changes.within(IDLE_PROBE_SECONDS, lambda: not address.ready)
+                await self._rest(address)
             else:
                 await asyncio.sleep(_delay(failures))
+
+    async def _rest(self, address: Address) -> None:
+        """Until the next probe of an address that answers: at once when it fails or its connection is lost."""
+        for _ in range(IDLE_PROBE_SECONDS):
+            failed = await self._changes.within(1.0, lambda: not address.ready)
+            if failed or not address.connected:
+                return
 
 
 async def _probe(address: Address) -> Fault | None:
