@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
-import subprocess
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 
@@ -37,15 +35,6 @@ def test_a_recording_comes_back_as_text_however_it_is_sent(served: Served, jfk: 
     subtitles = served.rest.predict_form(jfk, {"response_format": "srt", "language": "english"}).text
     assert subtitles.startswith("1\n00:00:00,")
     assert subtitles.endswith("ask what you can do for your country.\n\n")
-
-
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_curl_does_what_the_readme_says(served: Served, clips: dict[str, Sample]) -> None:
-    path = clips["en-jfk.mp3"].path
-    put = subprocess.run(["curl", "-sS", "-T", path, served.url], capture_output=True, check=True)
-    assert json.loads(put.stdout)["text"] == JFK
-    form = ["curl", "-sS", "-F", f"file=@{path}", "-F", "response_format=vtt", served.url]
-    assert subprocess.run(form, capture_output=True, check=True).stdout.startswith(b"WEBVTT\n\n")
 
 
 def test_a_window_comes_back_with_its_segments(served: Served, clips: dict[str, Sample]) -> None:
@@ -80,7 +69,7 @@ def test_other_languages_are_recognised_and_translated(
 
 
 def test_32_requests_at_once_are_each_answered_right(served: Served, clips: dict[str, Sample]) -> None:
-    samples = [clips[name] for name in sorted(clips)]
+    samples = [clip for name, clip in sorted(clips.items()) if "librivox" not in name]  # Those are long.
     alone = {
         sample.name: served.rest.predict_form(sample.path.read_bytes(), {"response_format": "text"}).text
         for sample in samples

@@ -4,7 +4,6 @@ import importlib.util
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -193,16 +192,6 @@ def test_wheel_without_the_file_is_said_too(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(vad, "MODEL_FILE", Path("data", "other.onnx"))
     with pytest.raises(VadUnavailable, match=r"other\.onnx"):
         model_path()
-
-
-@pytest.mark.slow
-def test_speed_is_at_least_300_times_real_time_on_one_core(data: Path) -> None:
-    audio = np.tile(load_audio(data / "en-jfk.mp3"), 30)
-    list(speech_spans([audio[:SAMPLE_RATE]]))  # loads the model
-    start = time.process_time()
-    list(speech_spans([audio]))
-    speed = len(audio) / SAMPLE_RATE / (time.process_time() - start)
-    assert speed > 300, f"{speed:.0f} times real time"
 
 
 def test_finding_speech_reports_to_nobody(tmp_path: Path) -> None:
