@@ -14,6 +14,7 @@ from whisper_serve.gateway.decoder import Decoder
 from whisper_serve.gateway.failures import DeadlineExceeded
 from whisper_serve.gateway.scheduler import Lane
 from whisper_serve.gateway.settings import GatewaySettings
+from whisper_serve.gateway.timing import within
 from whisper_serve.gateway.work import Part, Work
 from whisper_serve.speech import Transcript, Window, WindowTranscript, merge
 from whisper_serve.wire import WindowOptions, pack_window
@@ -103,18 +104,12 @@ class Run:
         return await self._in_time(self._send(window, options))
 
     async def _in_time(self, coming: Awaitable[T]) -> T:
-        """Raises DeadlineExceeded. Without asyncio.wait_for, which up to Python 3.11 may swallow a cancellation."""
+        """Raises DeadlineExceeded."""
         left = self._deadline - asyncio.get_running_loop().time()
-        task = asyncio.ensure_future(coming)
         try:
-            done, _ = await asyncio.wait({task}, timeout=max(left, 0.0))
-        except asyncio.CancelledError:
-            task.cancel()
-            raise
-        if not done:
-            task.cancel()
-            raise DeadlineExceeded(self._timeout)
-        return task.result()
+            return await within(left, coming)
+        except TimeoutError as error:
+            raise DeadlineExceeded(self._timeout) from error
 
     async def _cut(self) -> None:
         """Decode window after window, as long as there is room for them."""
