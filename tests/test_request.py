@@ -31,6 +31,14 @@ def test_openais_fields_are_read() -> None:
     assert request.response_format == "verbose_json"
 
 
+@pytest.mark.parametrize("name", ["timestamp_granularities[]", "timestamp_granularities"])
+@pytest.mark.parametrize("asked", [("word",), ("segment", "word"), ("word", "segment", "")])
+def test_words_are_asked_for_with_repeated_fields(name: str, asked: tuple[str, ...]) -> None:
+    request = FileRequest.from_form([("response_format", "verbose_json"), *((name, value) for value in asked)])
+    assert request.options.word_timestamps
+    assert request.render.granularities == set(asked) - {""}
+
+
 def test_empty_fields_count_as_not_given() -> None:
     assert FileRequest.from_fields({"language": "", "temperature": "", "stream": ""}) == FileRequest()
 
@@ -69,7 +77,7 @@ def test_the_speech_detector_is_the_default_and_can_be_switched_off() -> None:
         ("temperature", "nan"),
         ("response_format", "diarized_json"),
         ("response_format", "JSON"),
-        ("timestamp_granularities[]", "word"),
+        ("timestamp_granularities[]", "word"),  # of json, which has no words
         ("timestamp_granularities[]", "letter"),
         ("stream", "true"),
         ("stream", "maybe"),

@@ -17,8 +17,8 @@ TRUE: Final = frozenset({"true", "1", "yes", "on"})
 FALSE: Final = frozenset({"false", "0", "no", "off"})
 STREAMED_FORMATS: Final = ("json", "text")
 _LISTS: Final = {
-    "timestamp_granularities[]": ("segment",),
-    "timestamp_granularities": ("segment",),
+    "timestamp_granularities[]": ("segment", "word"),
+    "timestamp_granularities": ("segment", "word"),
     "include[]": ("logprobs",),
     "include": ("logprobs",),
 }
@@ -64,17 +64,18 @@ class FileRequest:
             if name in _LISTS:
                 _check_member(name, value)
         given = {name: value for name, value in form if value != ""}
-        logprobs = _logprobs(given)
+        logprobs, granularities = _logprobs(given), _granularities(form, given)
         request = cls(
             options=WindowOptions(
                 task=given.get("task", "transcribe"),
                 language=_language(given),
                 prompt=given.get("prompt"),
                 temperature=_number(given, "temperature", 0.0),
+                word_timestamps="word" in granularities,
                 logprobs=logprobs,
             ),
             response_format=_response_format(given),
-            render=RenderOptions(logprobs=logprobs),
+            render=RenderOptions(granularities, logprobs),
             vad=_vad(given),
             stream=_flag(given, "stream", False),
             condition_on_previous_text=_flag(given, "condition_on_previous_text", False),
@@ -106,10 +107,16 @@ def _response_format(given: Mapping[str, str]) -> str:
 
 def _check_member(name: str, value: str) -> None:
     known = _LISTS[name]
-    if value == "word":
-        raise InvalidOption(name, "word timestamps are not available: ask for 'segment'")
     if value not in {"", *known}:
         raise InvalidOption(name, f"{name} must be {' or '.join(map(repr, known))}, not {value!r}")
+
+
+def _granularities(form: Sequence[tuple[str, str]], given: Mapping[str, str]) -> frozenset[str]:
+    """What is to be given times: segments, unless only words are asked for."""
+    asked = {value: name for name, value in form if name.startswith("timestamp_granularities") and value}
+    if "word" in asked and given.get("response_format") != "verbose_json":
+        raise InvalidOption(asked["word"], f"{asked['word']}: words need the response_format 'verbose_json'")
+    return frozenset(asked) or RenderOptions().granularities
 
 
 def _logprobs(given: Mapping[str, str]) -> bool:

@@ -33,6 +33,7 @@ from whisper_serve.speech import (
     VadOptions,
     Window,
     WindowTranscript,
+    Word,
     cut_windows,
     merge,
     open_audio,
@@ -221,6 +222,7 @@ def decoding_options(options: WindowOptions) -> DecodingOptions:
         prompt=options.prompt,
         temperatures=(options.temperature,) if options.temperature else FALLBACK_TEMPERATURES,
         timestamps=options.timestamps,
+        word_timestamps=options.word_timestamps,
     )
 
 
@@ -238,6 +240,7 @@ def window_transcript(result: WindowResult, tokenizer: WhisperTokenizer | None =
             avg_logprob=segment.decoding.avg_logprob,
             compression_ratio=segment.decoding.compression_ratio,
             no_speech_prob=segment.decoding.no_speech_prob,
+            words=tuple(Word(word.text, word.start, word.end, word.probability) for word in segment.words),
             token_logprobs=token_logprobs(segment, tokenizer) if tokenizer else (),
         )
         for number, segment in enumerate(result.segments)

@@ -36,7 +36,7 @@ TASKS: Final = ("transcribe", "translate")
 MAX_PROMPT_CHARACTERS: Final = 10_000
 """The model reads only the last 223 tokens of a prompt, some 1,000 characters; more is a mistake of the caller."""
 
-_FLAGS: Final = ("timestamps", "detect_only", "logprobs")
+_FLAGS: Final = ("timestamps", "word_timestamps", "detect_only", "logprobs")
 _OPTIONAL: Final = ("language_probabilities", "token_logprobs")
 """Members of a reply that are left out where they hold nothing."""
 
@@ -68,6 +68,8 @@ class WindowOptions:
     temperature: float = 0.0
     """0 to 1; 0 starts greedy and raises the temperature where a result fails its checks."""
     timestamps: bool = True
+    word_timestamps: bool = False
+    """Answer when each word was said."""
     detect_only: bool = False
     """Answer the language and the probabilities of all, and no text."""
     logprobs: bool = False

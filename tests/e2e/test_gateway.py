@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -35,6 +32,16 @@ def test_the_official_sdk_works_unchanged(stack: Stack, clips: dict[str, Sample]
     )
     assert (verbose.language, verbose.text) == ("english", JFK)
     assert verbose.segments[-1].end == pytest.approx(10.5, abs=1)
+    assert verbose.words is None
+    for granularities in (["word"], ["segment", "word"]):
+        timed = create(
+            model="whisper-1", file=clip, response_format="verbose_json", timestamp_granularities=granularities
+        )
+        assert " ".join(word.word for word in timed.words) == timed.text == JFK
+        times = [time for word in timed.words for time in (word.start, word.end)]
+        assert times == sorted(times)
+        assert (timed.words[-1].word, times[-1]) == ("country.", pytest.approx(10.4, abs=0.5))
+        assert (timed.segments is None) == (granularities == ["word"])
     with_logprobs = create(model="whisper-1", file=clip, include=["logprobs"])
     assert "".join(each.token for each in with_logprobs.logprobs).strip() == JFK
     strategy = {"type": "server_vad", "threshold": 0.6, "prefix_padding_ms": 200, "silence_duration_ms": 300}
@@ -99,8 +106,8 @@ def test_silence_is_empty_text_and_hours_of_it_are_bounded(stack: Stack) -> None
 
 def test_no_request_is_lost_when_workers_and_servers_are_killed(stack: Stack, clips: dict[str, Sample]) -> None:
     """Under 16 requests at once: the worker twice, then TorchServe as a whole twice."""
-    samples = [clips[name] for name in ("en-jfk.mp3", "de-common-voice-17922420.mp3", "fr-common-voice-20046123.mp3")]
-    contents = [sample.path.read_bytes() for sample in samples]
+    names = ("en-jfk.mp3", "de-common-voice-17922420.mp3", "fr-common-voice-20046123.mp3")
+    contents = [clips[name].path.read_bytes() for name in names]
     expected = [stack.text(content).text for content in contents]
     for victim in ("model_service_worker", "model_service_worker", "ModelServer", "ModelServer"):
         with ThreadPoolExecutor(16) as pool:
@@ -109,8 +116,7 @@ def test_no_request_is_lost_when_workers_and_servers_are_killed(stack: Stack, cl
             stack.descendant(victim).kill()
             for number, answer in enumerate(answers):
                 assert answer.result().status_code == 200, answer.result().text
-                said, wanted = answer.result().text, expected[number % 3]
-                assert error_rate(wanted, said, samples[number % 3].language).percent <= 15
+                assert answer.result().text == expected[number % 3]
         wait_until(lambda: is_ready(stack), 120)
 
 
@@ -136,10 +142,3 @@ def test_clients_that_leave_cost_nothing_more(stack: Stack, clips: dict[str, Sam
     sent = stack.metric("whisper_gateway_windows_sent_total")
     time.sleep(5)
     assert stack.metric("whisper_gateway_windows_sent_total") == sent
-
-
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_json_is_what_curl_gets(stack: Stack, clips: dict[str, Sample]) -> None:
-    command = ["curl", "-sS", f"{stack.url}/v1/audio/transcriptions", "-F", f"file=@{clips['en-jfk.mp3'].path}"]
-    answer = subprocess.run([*command, "-F", "model=whisper-1"], capture_output=True, check=True)
-    assert json.loads(answer.stdout) == {"text": JFK, "usage": {"type": "duration", "seconds": 11}}

@@ -80,7 +80,7 @@ def test_errors_are_those_the_sdk_knows(served: Served) -> None:
         for fields, param in (
             ({"language": "klingon"}, "language"),
             ({"response_format": "diarized_json"}, "response_format"),
-            ({"timestamp_granularities": ["segment", "word"]}, "timestamp_granularities[]"),
+            ({"timestamp_granularities": ["segment", "letter"]}, "timestamp_granularities[]"),
             ({"file": ("a", b"noise")}, "file"),
         ):
             with pytest.raises(openai.BadRequestError) as caught:

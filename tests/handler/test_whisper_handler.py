@@ -115,19 +115,23 @@ def test_a_window_is_answered_with_what_it_asks_for(served: Served) -> None:
     asked = [
         WindowOptions(detect_only=True),
         WindowOptions(language="en", temperature=0.1, logprobs=True),
+        WindowOptions(language="en", temperature=0.1, word_timestamps=True),
         WindowOptions(language="en", temperature=0.1),
     ]
     answers = served(*({"window": bytearray(pack_window(audio, options))} for options in asked))
     bodies = [body for _, _, body in answers if isinstance(body, bytes)]
-    language, logprobs, plain = (unpack_reply(body) for body in bodies)
+    language, logprobs, words, plain = (unpack_reply(body) for body in bodies)
     assert isinstance(language, WindowTranscript)
     assert (language.text, bool(language.language_probabilities)) == ("", True)
     assert isinstance(logprobs, WindowTranscript)
     assert all(segment.token_logprobs for segment in logprobs.segments)
+    assert isinstance(words, WindowTranscript)
+    assert all(segment.words for segment in words.segments)
     assert isinstance(plain, WindowTranscript)
-    assert logprobs.text == plain.text
-    assert b"logprobs" not in bodies[2]
-    assert b"language_probabilities" not in bodies[2]
+    assert logprobs.text == words.text == plain.text
+    assert not any(segment.words for segment in plain.segments)
+    assert b"logprobs" not in bodies[3]
+    assert b"language_probabilities" not in bodies[3]
 
 
 def test_bad_rows_fail_alone(served: Served, jfk: bytes, data: Path) -> None:

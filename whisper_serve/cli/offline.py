@@ -24,6 +24,7 @@ def transcribe(
     language: Annotated[str, typer.Option(help="Code (de) or name (German); by default it is found out.")] = "",
     prompt: Annotated[str, typer.Option(help="Text that comes before: names, spelling, style.")] = "",
     temperature: Annotated[float, typer.Option(help="0 to 1; 0 starts greedy and is raised where a text fails.")] = 0.0,
+    words: Annotated[bool, typer.Option(help="With verbose_json: the times of words too.")] = False,
     vad: Annotated[bool, typer.Option("--vad/--no-vad", help="Find speech first; off for music or odd audio.")] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     dtype: Dtype = "auto",
@@ -48,7 +49,10 @@ def transcribe(
     from whisper_serve.transcriber import Transcriber
 
     fields = {"response_format": response_format, "task": task, "language": language, "prompt": prompt}
-    request = FileRequest.from_fields({**fields, "temperature": str(temperature), "vad_filter": str(vad)})
+    fields |= {"temperature": str(temperature), "vad_filter": str(vad)}
+    granularities = ("segment", "word") if words else ("segment",)
+    lists = [("timestamp_granularities[]", one) for one in granularities]
+    request = FileRequest.from_form([*fields.items(), *lists])
     if output_dir is not None:
         output_dir.mkdir(parents=True, exist_ok=True)
     transcriber = Transcriber(Engine.load(load_weights(model), device, dtype))

@@ -3,13 +3,14 @@
 from .devices import DeviceError, resolve_device
 from .engine import SAMPLE_RATE, Engine
 from .options import FALLBACK_TEMPERATURES, DecodingOptions
-from .results import DecodedSegment, DecodingResult, LanguageDetection, WindowResult
+from .results import DecodedSegment, DecodedWord, DecodingResult, LanguageDetection, WindowResult
 from .tokenizer import WhisperTokenizer
 
 __all__ = [
     "FALLBACK_TEMPERATURES",
     "SAMPLE_RATE",
     "DecodedSegment",
+    "DecodedWord",
     "DecodingOptions",
     "DecodingResult",
     "DeviceError",

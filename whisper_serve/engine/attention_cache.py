@@ -15,6 +15,9 @@ class CrossMemory(Protocol):
     def attend(self, query: Tensor) -> Tensor:
         """Attention of queries (rows, heads, length, head size) to the audio, of the same shape."""
 
+    def keys_of(self, heads: Sequence[int]) -> Tensor:
+        """Keys of some heads, (rows, ``len(heads)``, audio context, head size)."""
+
     def keep(self, order: Sequence[int]) -> None:
         """Shrink to ``len(order)`` rows, row ``i`` being what row ``order[i]`` was."""
 
@@ -27,6 +30,9 @@ class PlainCrossMemory:
 
     def attend(self, query: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(query, self.keys, self.values)
+
+    def keys_of(self, heads: Sequence[int]) -> Tensor:
+        return self.keys[:, list(heads)]
 
     def keep(self, order: Sequence[int]) -> None:
         self.keys, self.values = kept_rows(self.keys, order), kept_rows(self.values, order)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from whisper.utils import compression_ratio
 
+from .alignment import default_heads, token_times
 from .attention_cache import KeyValueCache
 from .decoding import GreedyDecoder, Prompt, Sampled
 from .devices import DeviceName, DtypeName, resolve_device, resolve_precision
@@ -25,9 +26,10 @@ from .language import detect_by_group, detect_languages
 from .model import WhisperModel
 from .options import DecodingOptions
 from .results import DecodedSegment, DecodingResult, LanguageDetection, WindowResult
-from .segments import segment
+from .segments import Segmentation, segment
 from .tokenizer import WhisperTokenizer
-from .weights import Weights
+from .weights import AlignmentHeads, Weights
+from .words import with_words
 
 Audio = npt.NDArray[np.float32]
 
@@ -61,13 +63,25 @@ class _Task:
     def duration(self) -> float:
         return len(self.audio) / SAMPLE_RATE
 
+    @property
+    def silent_since(self) -> float:
+        """When the speech that was heard so far ended."""
+        return self.segments[-1].end if self.segments else 0.0
+
 
 class Engine:
     """A loaded model that decodes batches of windows."""
 
-    def __init__(self, model: WhisperModel, name: str, batch_size: int | None = None) -> None:
+    def __init__(
+        self,
+        model: WhisperModel,
+        name: str,
+        batch_size: int | None = None,
+        alignment_heads: AlignmentHeads | None = None,
+    ) -> None:
         self.name = name
         self.model = model
+        self.alignment_heads = alignment_heads or default_heads(model.dims)
         self.tokenizer = WhisperTokenizer(model.dims)
         self.batch_size = batch_size or BATCH_SIZES.get(model.device.type, 16)
 
@@ -94,7 +108,7 @@ class Engine:
         where = resolve_device(device)
         precision = resolve_precision(dtype, where)
         model = WhisperModel.from_weights(weights, where, precision.dtype, int8=precision.int8)
-        return cls(model, weights.name, batch_size)
+        return cls(model, weights.name, batch_size, weights.alignment_heads)
 
     @torch.inference_mode()
     def encode(self, windows: Sequence[Audio]) -> Tensor:
@@ -147,11 +161,11 @@ class Engine:
         """
         tasks = self._tasks(windows, options)
         for batch in self._batches(tasks):
-            self._decode_batch(batch, [groups[task.row] if groups else task.row for task in batch])
-            waiting = [task for task in batch if self._take_segments(task)]
+            features = self._decode_batch(batch, [groups[task.row] if groups else task.row for task in batch])
+            waiting = self._take_segments(batch, features)
             while waiting:
-                self._decode_batch(waiting, [task.row for task in waiting])
-                waiting = [task for task in waiting if self._take_segments(task)]
+                features = self._decode_batch(waiting, [task.row for task in waiting])
+                waiting = self._take_segments(waiting, features)
         return [self._result(task) for task in tasks]
 
     def _tasks(self, windows: Sequence[Audio], options: DecodingOptions | Sequence[DecodingOptions]) -> list[_Task]:
@@ -169,8 +183,8 @@ class Engine:
         for first in range(0, len(tasks), self.batch_size):
             yield tasks[first : first + self.batch_size]
 
-    def _decode_batch(self, tasks: Sequence[_Task], groups: Sequence[Hashable]) -> None:
-        """Encode the tasks' windows and add a decoding to each; find out languages that are not given."""
+    def _decode_batch(self, tasks: Sequence[_Task], groups: Sequence[Hashable]) -> Tensor:
+        """Add a decoding to each task, whose language is found out if it is not given; return the audio features."""
         features = self.encode([task.audio for task in tasks])
         cache = self.model.decoder.new_cache(features)
         self._settle_languages(tasks, groups, cache)
@@ -192,6 +206,7 @@ class Engine:
             attempt += 1
             if waiting:
                 cache = self.model.decoder.new_cache(features[waiting])
+        return features
 
     def _settle_languages(self, tasks: Sequence[_Task], groups: Sequence[Hashable], cache: KeyValueCache) -> None:
         """Find out the languages that are not given; a group's windows share one."""
@@ -232,21 +247,39 @@ class Engine:
             finished=sampled.finished,
         )
 
-    def _take_segments(self, task: _Task) -> bool:
-        """Add the newest decoding's segments; True where the rest of the window is still to be decoded."""
+    def _take_segments(self, tasks: Sequence[_Task], features: Tensor) -> list[_Task]:
+        """Add the newest decodings' segments; return the tasks of which the rest is still to be decoded."""
+        found = [self._segmentation(task) for task in tasks]
+        rows = [i for i, task in enumerate(tasks) if task.options.word_timestamps and found[i].segments]
+        if rows:
+            timed = self._with_words([tasks[i] for i in rows], [found[i].segments for i in rows], features[rows])
+            for i, segments in zip(rows, timed, strict=True):
+                found[i] = replace(found[i], segments=segments)
+        return [task for task, one in zip(tasks, found, strict=True) if _advance(task, one)]
+
+    def _segmentation(self, task: _Task) -> Segmentation:
         newest = task.decodings[-1]
         if is_silence(newest, task.options):
-            return False
-        found = segment(newest, self.tokenizer, task.duration)
-        task.segments += [
-            replace(one, start=one.start + task.offset, end=one.end + task.offset) for one in found.segments
+            return Segmentation((), task.duration)
+        return segment(newest, self.tokenizer, task.duration)
+
+    def _with_words(
+        self, tasks: Sequence[_Task], segments: Sequence[tuple[DecodedSegment, ...]], features: Tensor
+    ) -> list[tuple[DecodedSegment, ...]]:
+        eot = self.tokenizer.eot
+        times = token_times(
+            self.model,
+            self.alignment_heads,
+            features,
+            [self.tokenizer.start_sequence(task.language, task.options.task, timestamps=False) for task in tasks],
+            [[token for one in own for token in one.tokens if token < eot] for own in segments],
+            eot,
+            [task.duration for task in tasks],
+        )
+        return [
+            with_words(own, self.tokenizer, task.language, when, task.silent_since - task.offset)
+            for task, own, when in zip(tasks, segments, times, strict=True)
         ]
-        remainder = task.duration - found.consumed
-        if found.consumed <= 0 or remainder <= SHORTEST_REMAINDER or len(task.decodings) >= MAX_CONTINUATIONS:
-            return False
-        task.audio = task.audio[round(found.consumed * SAMPLE_RATE) :]
-        task.offset += found.consumed
-        return True
 
     def _result(self, task: _Task) -> WindowResult:
         return WindowResult(
@@ -256,3 +289,14 @@ class Engine:
             decodings=tuple(task.decodings),
             fallbacks=task.fallbacks,
         )
+
+
+def _advance(task: _Task, found: Segmentation) -> bool:
+    """Add the segments of the task's newest decoding; True where the rest of the window is still to be decoded."""
+    task.segments += [one.shifted(task.offset) for one in found.segments]
+    remainder = task.duration - found.consumed
+    if found.consumed <= 0 or remainder <= SHORTEST_REMAINDER or len(task.decodings) >= MAX_CONTINUATIONS:
+        return False
+    task.audio = task.audio[round(found.consumed * SAMPLE_RATE) :]
+    task.offset += found.consumed
+    return True

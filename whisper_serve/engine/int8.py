@@ -103,6 +103,9 @@ class Int8CrossMemory:
                parts=parts)  # fmt: skip
         return torch.from_numpy(attended)
 
+    def keys_of(self, heads: Sequence[int]) -> Tensor:
+        return self._as_float()[0][:, list(heads)]
+
     def keep(self, order: Sequence[int]) -> None:
         self._rows = self._rows[list(order)]
 

@@ -6,7 +6,8 @@ state between calls, so that one model may serve several threads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -70,6 +71,16 @@ class CrossAttention(nn.Module):
             split_heads(key, self.n_head).contiguous(), split_heads(value, self.n_head).contiguous()
         )
 
+    def scores(self, x: Tensor, memory: CrossMemory, heads: Sequence[int]) -> Tensor:
+        """How well text (rows, length, state) fits each place of the audio, to some heads, before the softmax.
+
+        Returns:
+            float32, shape (rows, heads, length, audio context).
+        """
+        query = split_heads(self.query(x), self.n_head)[:, list(heads)]
+        keys = memory.keys_of(heads)
+        return (query @ keys.mT).float() / math.sqrt(query.shape[-1])
+
     def forward(self, x: Tensor, memory: CrossMemory) -> Tensor:
         query = split_heads(self.query(x), self.n_head)
         projected: Tensor = self.out(merge_heads(memory.attend(query)))
@@ -105,18 +116,27 @@ class DecoderBlock(nn.Module):
         self.mlp = FeedForward(n_state)
         self.mlp_ln = nn.LayerNorm(n_state)
 
-    def _rest(self, x: Tensor, cache: KeyValueCache, layer: int) -> Tensor:
+    def finish(self, x: Tensor, cache: KeyValueCache, layer: int) -> Tensor:
+        """What follows the attention to the text before: the attention to the audio, and the feed-forward layers."""
         x = x + self.cross_attn(self.cross_attn_ln(x), cache.cross[layer])
         hidden: Tensor = x + self.mlp(self.mlp_ln(x))
         return hidden
 
     def prefill(self, x: Tensor, cache: KeyValueCache, layer: int) -> Tensor:
         """First tokens of every row, shape (rows, length, state), written to the cache from position 0 on."""
+        return self.finish(self.attend_to_text(x, cache, layer), cache, layer)
+
+    def attend_to_text(self, x: Tensor, cache: KeyValueCache, layer: int) -> Tensor:
+        """The first third of `prefill`: what comes before the attention to the audio."""
         query, key, value = self.attn.project(self.attn_ln(x))
         cache.self_keys[layer][:, :, : x.shape[1]] = key
         cache.self_values[layer][:, :, : x.shape[1]] = value
         attended = F.scaled_dot_product_attention(query, key, value, is_causal=x.shape[1] > 1)
-        return self._rest(x + self.attn.finish(attended), cache, layer)
+        return x + self.attn.finish(attended)
+
+    def scores(self, x: Tensor, cache: KeyValueCache, layer: int, heads: Sequence[int]) -> Tensor:
+        """What `CrossAttention.scores` makes of the output of `attend_to_text`."""
+        return self.cross_attn.scores(self.cross_attn_ln(x), cache.cross[layer], heads)
 
     def step(
         self, x: Tensor, cache: KeyValueCache, layer: int, positions: Tensor, span: int, mask: Tensor | None
@@ -128,7 +148,7 @@ class DecoderBlock(nn.Module):
         keys[rows, :, positions] = key[:, :, 0]
         values[rows, :, positions] = value[:, :, 0]
         attended = F.scaled_dot_product_attention(query, keys[:, :, :span], values[:, :, :span], attn_mask=mask)
-        return self._rest(x + self.attn.finish(attended), cache, layer)
+        return self.finish(x + self.attn.finish(attended), cache, layer)
 
 
 class AudioEncoder(nn.Module):
@@ -185,6 +205,25 @@ class TextDecoder(nn.Module):
             x = block.prefill(x, cache, layer)
         hidden: Tensor = self.ln(x)
         return hidden
+
+    def alignment_scores(self, tokens: Tensor, cache: KeyValueCache, heads: Sequence[tuple[int, int]]) -> Tensor:
+        """How well each token (rows, length) fits each place of the audio, to some (layer, head) pairs.
+
+        Shorter rows may be padded at the end. The cache must have room for ``length`` tokens.
+
+        Returns:
+            float32 before the softmax, shape (rows, heads, length, audio context); heads in the order of the layers.
+        """
+        x = self.token_embedding(tokens) + self.positional_embedding[: tokens.shape[1]]
+        last = max(layer for layer, _ in heads)
+        scores = []
+        for layer, block in enumerate(self._layers()[: last + 1]):
+            x = block.attend_to_text(x, cache, layer)
+            if chosen := [head for one, head in heads if one == layer]:
+                scores.append(block.scores(x, cache, layer, chosen))
+            if layer < last:
+                x = block.finish(x, cache, layer)
+        return torch.cat(scores, dim=1)
 
     def step(self, tokens: Tensor, positions: Tensor, span: int, mask: Tensor | None, cache: KeyValueCache) -> Tensor:
         """One token a row (rows,) at ``positions`` (rows,) → hidden states (rows, state)."""

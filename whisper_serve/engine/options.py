@@ -31,6 +31,8 @@ class DecodingOptions:
     """Sampling temperatures, tried in turn; 0 is greedy."""
     timestamps: bool = True
     """Whether the model predicts the times of segments."""
+    word_timestamps: bool = False
+    """Whether to find out when each word was said."""
     max_tokens: int | None = None
     """Most tokens to sample a window; ``None`` is half of the model's text context (224)."""
     compression_ratio_threshold: float | None = 2.4

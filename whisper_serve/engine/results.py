@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,21 @@ class DecodingResult:
 
 
 @dataclass(frozen=True, slots=True)
+class DecodedWord:
+    """A word with the space before it and the punctuation around it."""
+
+    text: str
+    start: float
+    end: float
+    probability: float
+    """Mean over its tokens."""
+
+    def shifted(self, seconds: float) -> DecodedWord:
+        """The same word, ``seconds`` later."""
+        return replace(self, start=self.start + seconds, end=self.end + seconds)
+
+
+@dataclass(frozen=True, slots=True)
 class DecodedSegment:
     """A stretch of text between two timestamps."""
 
@@ -49,6 +64,13 @@ class DecodedSegment:
     """Log-probability of each of ``tokens``."""
     decoding: DecodingResult
     """The decoding that this segment is a part of."""
+    words: tuple[DecodedWord, ...] = ()
+    """Empty unless word timestamps were asked for."""
+
+    def shifted(self, seconds: float) -> DecodedSegment:
+        """The same segment, ``seconds`` later."""
+        words = tuple(word.shifted(seconds) for word in self.words)
+        return replace(self, start=self.start + seconds, end=self.end + seconds, words=words)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ class WhisperTokenizer:
     def __init__(self, dims: Dimensions) -> None:
         self.multilingual = dims.is_multilingual
         num_languages = dims.n_vocab - LANGUAGELESS_VOCABULARY if self.multilingual else 99
+        self._num_languages = num_languages
         self._base: Tokenizer = get_tokenizer(self.multilingual, num_languages=num_languages)
         self._context = dims.n_text_ctx
         self.eot = self._base.eot
@@ -61,6 +62,11 @@ class WhisperTokenizer:
     def decode_with_special(self, tokens: list[int] | tuple[int, ...]) -> str:
         """Text of ``tokens`` with special tokens spelled out, without timestamps: what openai-whisper measures."""
         return str(self._base.decode(list(tokens)))
+
+    def split_words(self, tokens: list[int], language: str) -> list[tuple[str, list[int]]]:
+        """Text tokens as words with their tokens: at spaces, or character by character where a language has none."""
+        one = get_tokenizer(self.multilingual, num_languages=self._num_languages, language=language)
+        return list(zip(*one.split_to_word_tokens(tokens), strict=True))
 
     def start_sequence(self, language: str, task: Task, timestamps: bool) -> list[int]:
         """Tokens that tell the model what to do.

@@ -91,7 +91,11 @@ _DECODING: Final[Schema] = {
     },
     "stream": {"type": "boolean", "default": False, "description": "Send events as the text comes."},
     "include[]": {"type": "array", "items": {"type": "string", "enum": ["logprobs"]}},
-    "timestamp_granularities[]": {"type": "array", "items": {"type": "string", "enum": ["segment"]}},
+    "timestamp_granularities[]": {
+        "type": "array",
+        "items": {"type": "string", "enum": ["segment", "word"]},
+        "description": "Which lists `verbose_json` holds; words cost some time.",
+    },
     "language": {"type": "string", "enum": sorted(LANGUAGES), "description": "Spoken in the audio, as ISO 639-1."},
 }
 # OpenAPI 3.2's word for what a stream consists of; who does not know it reads no schema here.
@@ -114,6 +118,13 @@ _TOGETHER: Final = [
     {
         "if": {"properties": {"include[]": {"minItems": 1}}, "required": ["include[]"]},
         "then": {"properties": {"response_format": {"enum": ["json"]}}},
+    },
+    {
+        "if": {
+            "properties": {"timestamp_granularities[]": {"contains": {"const": "word"}}},
+            "required": ["timestamp_granularities[]"],
+        },
+        "then": {"properties": {"response_format": {"enum": ["verbose_json"]}}, "required": ["response_format"]},
     },
 ]
 """Which fields go together."""

@@ -61,6 +61,14 @@ class TranscriptionSegment(BaseModel):
     no_speech_prob: float
 
 
+class TranscriptionWord(BaseModel):
+    """A word; times in seconds of the file."""
+
+    word: str
+    start: float
+    end: float
+
+
 class VerboseTranscription(BaseModel):
     """The answer in the format `verbose_json`."""
 
@@ -69,6 +77,7 @@ class VerboseTranscription(BaseModel):
     duration: float
     text: str
     segments: list[TranscriptionSegment] = []
+    words: list[TranscriptionWord] = []
     warnings: list[str] = []
     usage: Usage
 
