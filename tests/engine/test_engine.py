@@ -12,9 +12,13 @@ from whisper.model import Whisper
 from tests.engine.conftest import Reference
 from tests.tiny import TINY
 from whisper_serve.engine import DecodingOptions, Engine
+from whisper_serve.engine.attention_cache import KeyValueCache
 from whisper_serve.engine.engine import Audio
-from whisper_serve.engine.weights import Dimensions, load_weights
+from whisper_serve.engine.model import TextDecoder
+from whisper_serve.engine.rules import TokenRules
+from whisper_serve.engine.weights import Dimensions, Weights, load_weights
 
+LONG = replace(TINY, n_text_ctx=448)
 GREEDY = DecodingOptions(language="en", temperatures=(0.0,), max_tokens=24)
 # Every row asks for something else: prompts of other lengths, languages, tasks, with and without times.
 MIXED = (
@@ -121,6 +125,73 @@ def test_one_engine_serves_several_threads(tiny_engine: Engine, noises: Sequence
     with ThreadPoolExecutor(4) as pool:
         runs = list(pool.map(lambda _: tiny_engine.decode(noises, MIXED), range(4)))
     assert [[result.tokens for result in run] for run in runs] == [expected] * 4
+
+
+def test_64_windows_of_all_lengths_equal_each_alone(tiny_engine: Engine) -> None:
+    generator = np.random.default_rng(1)
+    lengths = np.linspace(1_600, 480_000, 64, dtype=int)
+    generator.shuffle(lengths)
+    windows = [(0.1 * generator.standard_normal(length)).astype(np.float32) for length in lengths]
+    options = [MIXED[row % len(MIXED)] for row in range(64)]
+    together = Engine(tiny_engine.model, "tiny", batch_size=64).decode(windows, options)
+    alone = [tiny_engine.decode([window], one)[0] for window, one in zip(windows, options, strict=True)]
+    assert [result.tokens for result in together] == [result.tokens for result in alone]
+
+
+def test_a_text_without_end_fills_the_context_and_costs_its_batch_mates_nothing(
+    noises: Sequence[Audio], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine.load(Weights("long", LONG, load_random(LONG)), "cpu", "float32")
+    expected = engine.decode([noises[1]], GREEDY)[0]
+    forbid = TokenRules.forbid
+
+    def endless(rules: TokenRules, logits: torch.Tensor) -> None:
+        forbid(rules, logits)
+        logits[0, engine.tokenizer.eot] = float("-inf")  # The first row never moves: rows from the end fill gaps.
+
+    monkeypatch.setattr(TokenRules, "forbid", endless)
+    runaway, mate = engine.decode([noises[0], noises[1]], [replace(GREEDY, max_tokens=448), GREEDY])
+    assert (len(runaway.tokens), runaway.finished) == (448 - 3 + 1, False)
+    assert mate.tokens == expected.tokens
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: no")]
+)
+def test_batches_that_do_not_fit_into_memory_are_halved(
+    tiny_engine: Engine, noises: Sequence[Audio], monkeypatch: pytest.MonkeyPatch, error: RuntimeError
+) -> None:
+    def tokens(engine: Engine) -> list[list[tuple[int, ...]]]:
+        return [[decoding.tokens for decoding in result.decodings] for result in engine.transcribe(noises, MIXED)]
+
+    expected = tokens(tiny_engine)
+    engine = Engine(tiny_engine.model, "tiny", batch_size=8)
+    sizes = []
+    new_cache = TextDecoder.new_cache
+
+    def small(decoder: TextDecoder, features: torch.Tensor) -> KeyValueCache:
+        sizes.append(len(features))
+        if len(features) > 3:
+            raise error
+        return new_cache(decoder, features)
+
+    monkeypatch.setattr(TextDecoder, "new_cache", small)
+    assert tokens(engine) == expected
+    assert [size for size in sizes if size > 3] == [8, 4], "what did not fit is not tried again"
+    assert engine.batch_size == 2
+    monkeypatch.setattr(engine, "batch_size", 8)
+    assert len(engine.detect_language(noises)) == len(noises)
+
+
+def test_one_window_that_does_not_fit_into_memory_is_an_error(
+    tiny_engine: Engine, noises: Sequence[Audio], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(decoder: TextDecoder, features: torch.Tensor) -> KeyValueCache:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(TextDecoder, "new_cache", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        Engine(tiny_engine.model, "tiny").transcribe(noises[:4], GREEDY)
 
 
 def test_nothing_in_gives_nothing_out(tiny_engine: Engine) -> None:

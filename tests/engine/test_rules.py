@@ -41,7 +41,8 @@ def test_batched_rules_equal_openai_whispers(rows: list[tuple[bool, list[int]]],
         for row, (timestamps, _) in enumerate(rows):
             for rule in filters(timestamps):
                 rule.apply(expected[row : row + 1], sampled[row : row + 1, :step])
-        rules.apply(logits)
+        rules.forbid(logits)
+        rules.prefer_times(logits)
         assert torch.equal(logits, expected)
         if step < 6:
             rules.update(sampled[:, step])
@@ -57,8 +58,8 @@ def test_rows_keep_their_state_when_others_leave() -> None:
     both.keep(torch.tensor([1]))
     logits = torch.randn(1, TINY.n_vocab, generator=torch.Generator().manual_seed(1))
     expected = logits.clone()
-    both.apply(logits)
-    alone.apply(expected)
+    both.forbid(logits)
+    alone.forbid(expected)
     assert torch.equal(logits, expected)
     assert np.isneginf(logits[0, THEIRS.timestamp_begin : THEIRS.timestamp_begin + 10].numpy()).all()
 

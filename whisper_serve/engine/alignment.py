@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .model import WhisperModel
+from .phases import phase
 from .weights import AlignmentHeads, Dimensions
 
 PLACES_PER_SECOND: Final = 50
@@ -42,6 +43,7 @@ def default_heads(dims: Dimensions) -> AlignmentHeads:
     return tuple((layer, head) for layer in layers for head in range(dims.n_text_head))
 
 
+@phase("words")
 def token_times(
     model: WhisperModel,
     heads: AlignmentHeads,

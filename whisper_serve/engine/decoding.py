@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .attention_cache import KeyValueCache, compact_order
 from .model import WhisperModel
+from .phases import phase
 from .rules import TokenRules
 from .tokenizer import WhisperTokenizer
 
@@ -79,22 +80,23 @@ class GreedyDecoder:
         self._logprobs = torch.zeros((len(prompts), steps), device=self._device)
 
     def run(self) -> list[Sampled]:
-        logits, no_speech = self._start()
+        hidden, logits, no_speech = self._start()
         row_index = torch.arange(len(self._rows), device=self._device)
         interval = STEPS_BETWEEN_SYNCS.get(self._device.type, 1)
         for step in range(self._tokens.shape[1]):
-            tokens = self._sample(logits, step, row_index)
+            tokens = self._sample(logits, hidden, step, row_index)
             if (step + 1) % interval == 0 and not self._compact():
                 break
             if len(self._rows) != len(row_index):
                 kept = torch.tensor(self._rows, device=self._device)
                 tokens, row_index = self._tokens[kept, step], kept
             if step + 1 < self._tokens.shape[1]:
-                logits = self._step(tokens)
+                hidden = self._step(tokens)
+                logits = self._model.decoder.step_logits(hidden)
         return self._collect(no_speech)
 
-    def _start(self) -> tuple[Tensor, list[float]]:
-        """Read the prompts; return the logits of the first token and the no-speech probabilities."""
+    def _start(self) -> tuple[Tensor, Tensor, list[float]]:
+        """Read the prompts; return hidden states and logits of the first token, and the no-speech probabilities."""
         padded = torch.full((len(self._prompts), self._longest), self._tokenizer.eot)
         for row, prompt in enumerate(self._prompts):
             padded[row, : len(prompt.tokens)] = torch.tensor(prompt.tokens)
@@ -103,7 +105,8 @@ class GreedyDecoder:
         sot = torch.tensor([prompt.sot_index for prompt in self._prompts], device=self._device)
         at_sot = self._model.decoder.logits(hidden[rows, sot])
         no_speech: list[float] = at_sot.softmax(dim=-1)[:, self._tokenizer.no_speech].tolist()
-        return self._model.decoder.logits(hidden[rows, self._lengths - 1]), no_speech
+        last = hidden[rows, self._lengths - 1]
+        return last, self._model.decoder.logits(last), no_speech
 
     def _step(self, tokens: Tensor) -> Tensor:
         # A row that is done but not yet dropped keeps writing in the last place of its memory.
@@ -116,11 +119,14 @@ class GreedyDecoder:
         hidden = self._model.decoder.step(tokens, positions, span, mask, self._cache)
         self._lengths += 1
         self._longest += 1
-        return self._model.decoder.logits(hidden)
+        return hidden
 
-    def _sample(self, logits: Tensor, step: int, rows: Tensor) -> Tensor:
+    @phase("choice of tokens")
+    def _sample(self, logits: Tensor, hidden: Tensor, step: int, rows: Tensor) -> Tensor:
         """Choose each row's next token and note it; rows that are done repeat the end of text."""
-        self._rules.apply(logits)
+        self._rules.forbid(logits)
+        self._model.decoder.refine(logits, hidden)
+        self._rules.prefer_times(logits)
         tokens = logits.argmax(dim=-1)
         if self._samples:
             tokens = torch.where(self._temperature > 0, self._draw_tokens(logits, step, rows), tokens)

@@ -14,9 +14,10 @@ DTYPES: Final = {"float32": torch.float32, "float16": torch.float16, "bfloat16":
 
 
 class Precision(NamedTuple):
-    """The type that is computed in; with ``int8``, linear layers and what is kept of the audio are 8-bit integers."""
+    """The type that is computed in, and which integers help: see `WhisperModel.speed_up`."""
 
     dtype: torch.dtype
+    fast: bool = False
     int8: bool = False
 
 
@@ -40,7 +41,7 @@ def resolve_device(name: DeviceName) -> torch.device:
 
 
 def resolve_precision(name: DtypeName, device: torch.device) -> Precision:
-    """``auto`` → float32 on a CPU; bfloat16 on GPUs that compute in it, else float16.
+    """``auto`` → bfloat16 on GPUs that compute in it, else float16; on a CPU float32, sped up where it can be.
 
     Raises:
         DeviceError: the type is not known, or not to be had on this device.
@@ -50,10 +51,21 @@ def resolve_precision(name: DtypeName, device: torch.device) -> Precision:
     if name == "int8":
         if device.type != "cpu" or not int8.available():
             raise DeviceError("dtype 'int8' is for x86 CPUs: use 'auto'")
-        return Precision(torch.float32, int8=True)
+        return Precision(torch.float32, fast=True, int8=True)
     if name != "auto":
         raise DeviceError(f"dtype must be 'auto' or one of {', '.join(DTYPES)}, int8, not {name!r}")
     if device.type == "cpu":
-        return Precision(torch.float32)
+        return Precision(torch.float32, fast=int8.available())
     # Ampere (compute capability 8) is the first with bfloat16 arithmetic; older ones emulate it slowly.
     return Precision(torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error of PyTorch says that memory did not suffice."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def release_memory(device: torch.device) -> None:
+    """Give back what PyTorch keeps of a GPU's memory without using it."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

@@ -6,9 +6,10 @@ with its own options, and answers in the same order. It holds no state between c
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from whisper.utils import compression_ratio
 from .alignment import default_heads, token_times
 from .attention_cache import KeyValueCache
 from .decoding import GreedyDecoder, Prompt, Sampled
-from .devices import DeviceName, DtypeName, resolve_device, resolve_precision
+from .devices import DeviceName, DtypeName, is_out_of_memory, release_memory, resolve_device, resolve_precision
 from .fallback import is_silence, needs_fallback
 from .features import log_mel, pad_windows
 from .language import detect_by_group, detect_languages
@@ -31,7 +32,11 @@ from .tokenizer import WhisperTokenizer
 from .weights import AlignmentHeads, Weights
 from .words import with_words
 
+log = logging.getLogger(__name__)
+
 Audio = npt.NDArray[np.float32]
+T = TypeVar("T")
+R = TypeVar("R")
 
 SAMPLE_RATE: Final = 16_000
 BATCH_SIZES: Final = {"cpu": 16, "cuda": 64}
@@ -58,6 +63,10 @@ class _Task:
     fallbacks: int = 0
     segments: list[DecodedSegment] = field(default_factory=list)
     decodings: list[DecodingResult] = field(default_factory=list)
+
+    def fresh(self) -> _Task:
+        """The same window, of which nothing has been heard."""
+        return replace(self, segments=[], decodings=[])
 
     @property
     def duration(self) -> float:
@@ -98,16 +107,18 @@ class Engine:
 
         Args:
             device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
-            dtype: ``auto`` is float32 on CPU, bfloat16 on a GPU that has it, else float16. ``int8`` is the fastest on
-                x86 CPUs, and a little less exact.
-            batch_size: most windows computed together.
+            dtype: ``auto`` is bfloat16 on a GPU that has it, else float16; on a CPU float32, with integers where they
+                are as good. ``float32`` is that alone. ``int8`` is the fastest on x86 CPUs, and a little less exact.
+            batch_size: most windows computed together; fewer once memory did not suffice.
 
         Raises:
             DeviceError: the device is not there, or the type is unknown.
         """
         where = resolve_device(device)
         precision = resolve_precision(dtype, where)
-        model = WhisperModel.from_weights(weights, where, precision.dtype, int8=precision.int8)
+        model = WhisperModel.from_weights(weights, where, precision.dtype)
+        if precision.fast:
+            model.speed_up(int8=precision.int8)
         return cls(model, weights.name, batch_size, weights.alignment_heads)
 
     @torch.inference_mode()
@@ -125,21 +136,20 @@ class Engine:
     @torch.inference_mode()
     def detect_language(self, windows: Sequence[Audio]) -> list[LanguageDetection]:
         """The language of each window."""
-        detections: list[LanguageDetection] = []
-        for first in range(0, len(windows), self.batch_size):
-            cache = self.model.decoder.new_cache(self.encode(windows[first : first + self.batch_size]))
-            detections += detect_languages(self.model, self.tokenizer, cache)
-        return detections
+        return self._in_batches(windows, self._detect_batch)
 
     @torch.inference_mode()
     def decode(
         self, windows: Sequence[Audio], options: DecodingOptions | Sequence[DecodingOptions]
     ) -> list[DecodingResult]:
         """One decoding of each window, with fallback, not cut into segments."""
-        tasks = self._tasks(windows, options)
-        for batch in self._batches(tasks):
-            self._decode_batch(batch, [task.row for task in batch])
-        return [task.decodings[0] for task in tasks]
+
+        def decode(tasks: Sequence[_Task]) -> list[DecodingResult]:
+            fresh = [task.fresh() for task in tasks]
+            self._decode_batch(fresh, [task.row for task in fresh])
+            return [task.decodings[0] for task in fresh]
+
+        return self._in_batches(self._tasks(windows, options), decode)
 
     @torch.inference_mode()
     def transcribe(
@@ -159,14 +169,17 @@ class Engine:
         Raises:
             ValueError: a window is too long, or its options ask for what this model cannot do.
         """
-        tasks = self._tasks(windows, options)
-        for batch in self._batches(tasks):
-            features = self._decode_batch(batch, [groups[task.row] if groups else task.row for task in batch])
-            waiting = self._take_segments(batch, features)
+
+        def transcribe(tasks: Sequence[_Task]) -> list[WindowResult]:
+            fresh = [task.fresh() for task in tasks]
+            features = self._decode_batch(fresh, [groups[task.row] if groups else task.row for task in fresh])
+            waiting = self._take_segments(fresh, features)
             while waiting:
                 features = self._decode_batch(waiting, [task.row for task in waiting])
                 waiting = self._take_segments(waiting, features)
-        return [self._result(task) for task in tasks]
+            return [self._result(task) for task in fresh]
+
+        return self._in_batches(self._tasks(windows, options), transcribe)
 
     def _tasks(self, windows: Sequence[Audio], options: DecodingOptions | Sequence[DecodingOptions]) -> list[_Task]:
         each = [options] * len(windows) if isinstance(options, DecodingOptions) else list(options)
@@ -179,9 +192,32 @@ class Engine:
             for row, (audio, one) in enumerate(zip(windows, each, strict=True))
         ]
 
-    def _batches(self, tasks: Sequence[_Task]) -> Iterator[Sequence[_Task]]:
-        for first in range(0, len(tasks), self.batch_size):
-            yield tasks[first : first + self.batch_size]
+    def _in_batches(self, items: Sequence[T], compute: Callable[[Sequence[T]], list[R]]) -> list[R]:
+        """The results of all items, batch by batch; where memory does not suffice, batches are halved from then on.
+
+        ``compute`` may be called again for the same items, so it leaves them as they are.
+        """
+        results: list[R] = []
+        while len(results) < len(items):
+            batch = items[len(results) : len(results) + self.batch_size]
+            try:
+                results += compute(batch)
+            except RuntimeError as error:
+                if len(batch) == 1 or not is_out_of_memory(error):
+                    raise
+                self.batch_size = len(batch) // 2
+                log.warning(
+                    "%d windows do not fit into memory (%s): %d from now on", len(batch), error, self.batch_size
+                )
+            else:
+                continue
+            # Only here are the tensors gone that the error's traceback held.
+            release_memory(self.model.device)
+        return results
+
+    def _detect_batch(self, windows: Sequence[Audio]) -> list[LanguageDetection]:
+        cache = self.model.decoder.new_cache(self.encode(windows))
+        return detect_languages(self.model, self.tokenizer, cache)
 
     def _decode_batch(self, tasks: Sequence[_Task], groups: Sequence[Hashable]) -> Tensor:
         """Add a decoding to each task, whose language is found out if it is not given; return the audio features."""

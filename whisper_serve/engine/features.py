@@ -10,6 +10,8 @@ import numpy.typing as npt
 import torch
 from whisper.audio import HOP_LENGTH, N_FFT, N_SAMPLES, mel_filters
 
+from .phases import phase
+
 MEL_FLOOR: Final = 1e-10
 DYNAMIC_RANGE: Final = 8.0
 """Decades kept below a window's loudest bin."""
@@ -29,6 +31,7 @@ def pad_windows(windows: Sequence[npt.NDArray[np.float32]], device: torch.device
     return padded.to(device, non_blocking=True)
 
 
+@phase("mel")
 def log_mel(audio: torch.Tensor, n_mels: int) -> torch.Tensor:
     """Log-mel spectrogram as Whisper was trained on (openai-whisper, ``log_mel_spectrogram``).
 

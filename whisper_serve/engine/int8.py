@@ -1,40 +1,23 @@
-"""Eight-bit integers on a CPU: linear layers, and the memory of the audio's keys and values.
+"""Linear layers of eight-bit integers on a CPU.
 
-Weights have a scale for each output, activations one for each row (Krishnamoorthi 2018, arXiv:1806.08342); keys and
-values have one for each position and head. Sums are 32-bit integers in the linear layers and float32 in attention.
+Weights have a scale for each output, activations one for each row (Krishnamoorthi 2018, arXiv:1806.08342); sums are
+32-bit integers.
 """
 
 from __future__ import annotations
 
-import math
-import os
 import warnings
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from typing import Any, Final
+from typing import Final
 
-import numba
-import numpy as np
-import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 ENGINES: Final = ("x86", "fbgemm")
 """PyTorch's integer kernels that are faster than float32."""
-LEVELS: Final = 127
 WEIGHT_LEVELS: Final = 63
 """CPUs without VNNI add two products of an activation (0 to 255) and a weight in 16 bits: more would overflow."""
 SMALLEST: Final = 1e-12
 """Sizes are at least this, so that what is all zero can be divided by its own."""
-LONGEST_STEP: Final = 8
-"""Tokens a row up to which attention reads the integers; more are cheaper in float32."""
-LEAST_ITEMS: Final = 4
-"""Rows times heads that a thread of attention takes on at least."""
-
-Float32 = npt.NDArray[np.float32]
-Int8 = npt.NDArray[np.int8]
 
 
 def available() -> bool:
@@ -73,133 +56,3 @@ def quantize_linears(module: nn.Module) -> None:
             setattr(module, name, Int8Linear(child.weight, child.bias))
         else:
             quantize_linears(child)
-
-
-def compile_kernels() -> None:
-    """Have the machine code of attention made now, which takes seconds, rather than for the first window."""
-    Int8CrossMemory(torch.zeros(1, 1, 2), heads=1).attend(torch.zeros(1, 1, 1, 1))
-
-
-class Int8CrossMemory:
-    """One layer's keys and values of the audio: see `attention_cache.CrossMemory`. A quarter of float32's memory."""
-
-    def __init__(self, keys_values: Tensor, heads: int) -> None:
-        """``keys_values`` (rows, audio context, 2 · state), float32: keys and behind them values."""
-        rows, positions, width = keys_values.shape
-        shape = (rows, 2, heads, positions, width // (2 * heads))
-        self._numbers = np.empty(shape, np.int8)
-        self._scales = np.empty(shape[:-1], np.float32)
-        self._rows = np.arange(rows)
-        _split(rows, _quantize, keys_values.contiguous().numpy(), self._numbers, self._scales)
-
-    def attend(self, query: Tensor) -> Tensor:
-        if query.shape[2] > LONGEST_STEP:
-            keys, values = self._as_float()
-            return F.scaled_dot_product_attention(query, keys, values)
-        queries = query.contiguous().numpy()
-        attended = np.empty_like(queries)
-        parts = max(1, queries.shape[0] * queries.shape[1] // LEAST_ITEMS)
-        _split(queries.shape[0] * queries.shape[1], _attend, queries, self._numbers, self._scales, self._rows, attended,
-               parts=parts)  # fmt: skip
-        return torch.from_numpy(attended)
-
-    def keys_of(self, heads: Sequence[int]) -> Tensor:
-        return self._as_float()[0][:, list(heads)]
-
-    def keep(self, order: Sequence[int]) -> None:
-        self._rows = self._rows[list(order)]
-
-    def _as_float(self) -> tuple[Tensor, Tensor]:
-        both = torch.from_numpy(self._numbers[self._rows]) * torch.from_numpy(self._scales[self._rows])[..., None]
-        return both[:, 0], both[:, 1]
-
-
-@cache
-def _threads(process: int, number: int) -> ThreadPoolExecutor:
-    """Helpers of this process: a forked one has none of its parent's threads."""
-    return ThreadPoolExecutor(number, "int8")
-
-
-def _split(items: int, kernel: Any, *arguments: Any, parts: int | None = None) -> None:
-    """Run ``kernel(first, last, *arguments)`` over all items, in as many threads as PyTorch uses."""
-    threads = torch.get_num_threads()
-    number = min(items, threads, parts or threads)
-    bounds = [items * part // number for part in range(number + 1)]
-    rest = []
-    if number > 1:
-        pool = _threads(os.getpid(), threads - 1)
-        rest = [pool.submit(kernel, bounds[i], bounds[i + 1], *arguments) for i in range(1, number)]
-    kernel(bounds[0], bounds[1], *arguments)
-    for one in rest:
-        one.result()
-
-
-_jit = numba.njit(nogil=True, fastmath=True)
-
-
-@_jit
-def _quantize(first: int, last: int, keys_values: Float32, numbers: Int8, scales: Float32) -> None:
-    """Rows ``first`` to ``last`` to integers: see `Int8CrossMemory`."""
-    _, kinds, heads, positions, size = numbers.shape
-    for row in range(first, last):
-        for position in range(positions):
-            for kind in range(kinds):
-                for head in range(heads):
-                    begin = (kind * heads + head) * size
-                    largest = np.float32(SMALLEST)
-                    for i in range(size):
-                        largest = max(largest, abs(keys_values[row, position, begin + i]))
-                    scale = largest / np.float32(LEVELS)
-                    scales[row, kind, head, position] = scale
-                    factor = np.float32(1) / scale
-                    for i in range(size):
-                        numbers[row, kind, head, position, i] = np.int8(
-                            np.rint(keys_values[row, position, begin + i] * factor)
-                        )
-
-
-NEGLIGIBLE: Final = 17.0
-"""Below the highest score by more than this, a position has less than 5e-8 of its weight and is passed over."""
-
-
-@_jit
-def _attend(
-    first: int,
-    last: int,
-    queries: Float32,
-    numbers: Int8,
-    scales: Float32,
-    rows: npt.NDArray[np.int64],
-    attended: Float32,
-) -> None:
-    """Softmax(query · keys / √size) · values, for the rows' heads ``first`` to ``last``, counted through."""
-    _, heads, length, size = queries.shape
-    positions = numbers.shape[3]
-    scores = np.empty(positions, np.float32)
-    query = np.empty(size, np.float32)
-    total = np.empty(size, np.float32)
-    for item in range(first, last):
-        row, head = item // heads, item % heads
-        keys, values = numbers[rows[row], 0, head], numbers[rows[row], 1, head]
-        key_scales, value_scales = scales[rows[row], 0, head], scales[rows[row], 1, head]
-        for token in range(length):
-            for i in range(size):
-                query[i] = queries[row, head, token, i] / np.float32(math.sqrt(size))
-                total[i] = np.float32(0)
-            highest = np.float32(-np.inf)
-            for position in range(positions):
-                product = np.float32(0)
-                for i in range(size):
-                    product += query[i] * np.float32(keys[position, i])
-                scores[position] = product * key_scales[position]
-                highest = max(highest, scores[position])
-            weights = np.float32(0)
-            for position in range(positions):
-                if scores[position] > highest - np.float32(NEGLIGIBLE):
-                    weight = np.float32(math.exp(scores[position] - highest))
-                    weights += weight
-                    weight *= value_scales[position]
-                    for i in range(size):
-                        total[i] += weight * np.float32(values[position, i])
-            for i in range(size):
-                attended[row, head, token, i] = total[i] / weights

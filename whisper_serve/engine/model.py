@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention_cache import CrossMemory, KeyValueCache, PlainCrossMemory
-from .int8 import Int8CrossMemory, compile_kernels, quantize_linears
+from .compact_memory import NARROW, WIDE, CompactCrossMemory, compile_kernels
+from .int8 import quantize_linears
+from .phases import phase
+from .screening import ScreenedVocabulary
 from .weights import Dimensions, Weights
+
+TIMESTAMP_TOKENS: Final = 1501
+"""The last tokens of the vocabulary: 0 to 30 s in steps of 20 ms."""
 
 
 def split_heads(x: Tensor, n_head: int) -> Tensor:
@@ -55,8 +62,8 @@ class CrossAttention(nn.Module):
     def __init__(self, n_state: int, n_head: int) -> None:
         super().__init__()
         self.n_head = n_head
-        self.int8 = False
-        """Whether keys and values are kept as 8-bit integers."""
+        self.memory_bits: int | None = None
+        """How many bits the numbers have that keys and values are kept as; None: as they are computed."""
         self.query = nn.Linear(n_state, n_state)
         self.kv = nn.Linear(n_state, 2 * n_state)
         self.out = nn.Linear(n_state, n_state)
@@ -64,8 +71,8 @@ class CrossAttention(nn.Module):
     def memory(self, features: Tensor) -> CrossMemory:
         """Keys and values of audio features (rows, 1500, state)."""
         keys_values = self.kv(features)
-        if self.int8:
-            return Int8CrossMemory(keys_values, self.n_head)
+        if self.memory_bits:
+            return CompactCrossMemory(keys_values, self.n_head, self.memory_bits)
         key, value = keys_values.chunk(2, dim=-1)
         return PlainCrossMemory(
             split_heads(key, self.n_head).contiguous(), split_heads(value, self.n_head).contiguous()
@@ -163,6 +170,7 @@ class AudioEncoder(nn.Module):
         self.blocks = nn.ModuleList(EncoderBlock(state, dims.n_audio_head) for _ in range(dims.n_audio_layer))
         self.ln_post = nn.LayerNorm(state)
 
+    @phase("encoder")
     def forward(self, mel: Tensor) -> Tensor:
         """Log-mel (windows, n_mels, 3000) → audio features (windows, 1500, state)."""
         x = F.gelu(self.conv1(mel))
@@ -184,16 +192,18 @@ class TextDecoder(nn.Module):
         self.positional_embedding = nn.Parameter(torch.empty(dims.n_text_ctx, state))
         self.blocks = nn.ModuleList(DecoderBlock(state, dims.n_text_head) for _ in range(dims.n_text_layer))
         self.ln = nn.LayerNorm(state)
-        self.vocabulary = nn.Linear(state, dims.n_vocab, bias=False)
+        self.screen: ScreenedVocabulary | None = None
 
     def _layers(self) -> list[DecoderBlock]:
         return list(self.blocks)  # type: ignore[arg-type]  # ModuleList forgets what it holds
 
+    @phase("audio memory")
     def new_cache(self, features: Tensor) -> KeyValueCache:
         """Cache for decoding audio features (rows, 1500, state), with the cross-attention's part computed."""
         layers = self._layers()
         return KeyValueCache([b.cross_attn.memory(features) for b in layers], features, layers[0].attn.n_head)
 
+    @phase("prompt")
     def prefill(self, tokens: Tensor, cache: KeyValueCache) -> Tensor:
         """First tokens (rows, length) → hidden states (rows, length, state).
 
@@ -225,6 +235,7 @@ class TextDecoder(nn.Module):
                 x = block.finish(x, cache, layer)
         return torch.cat(scores, dim=1)
 
+    @phase("decoder step")
     def step(self, tokens: Tensor, positions: Tensor, span: int, mask: Tensor | None, cache: KeyValueCache) -> Tensor:
         """One token a row (rows,) at ``positions`` (rows,) → hidden states (rows, state)."""
         x = (self.token_embedding(tokens) + self.positional_embedding[positions]).unsqueeze(1)
@@ -235,8 +246,20 @@ class TextDecoder(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states (…, state) → float32 logits (…, vocabulary); the embedding is also the output projection."""
-        scores: Tensor = self.vocabulary(hidden)
-        return scores.float()
+        return F.linear(hidden, self.token_embedding.weight).float()
+
+    @phase("logits")
+    def step_logits(self, hidden: Tensor) -> Tensor:
+        """The same of hidden states (rows, state); with a screen, rough for those that `refine` has not seen."""
+        if self.screen is None:
+            return self.logits(hidden)
+        logits: Tensor = self.screen(hidden)
+        return logits
+
+    def refine(self, logits: Tensor, hidden: Tensor) -> None:
+        """Make the largest of a step's logits exact, after those of forbidden tokens were set to −∞."""
+        if self.screen is not None:
+            self.screen.refine(logits, hidden)
 
 
 class WhisperModel(nn.Module):
@@ -249,27 +272,30 @@ class WhisperModel(nn.Module):
         self.decoder = TextDecoder(dims)
 
     @classmethod
-    def from_weights(
-        cls, weights: Weights, device: torch.device, dtype: torch.dtype, *, int8: bool = False
-    ) -> WhisperModel:
-        """Build the model with each tensor cast once to ``dtype`` on ``device``; `int8` see `engine.int8`."""
+    def from_weights(cls, weights: Weights, device: torch.device, dtype: torch.dtype) -> WhisperModel:
+        """Build the model with each tensor cast once to ``dtype`` on ``device``."""
         with torch.device("meta"):
             model = cls(weights.dimensions)
         state = {name: tensor.to(device, dtype) for name, tensor in fuse_projections(weights.tensors).items()}
-        state["decoder.vocabulary.weight"] = state["decoder.token_embedding.weight"]
         model.load_state_dict(state, assign=True)
         model.requires_grad_(False).eval()
-        if int8:
-            model.quantize()
         return model
 
-    def quantize(self) -> None:
-        """Compute linear layers, and keep the audio's keys and values, as 8-bit integers."""
-        quantize_linears(self)
-        compile_kernels()
+    def speed_up(self, *, int8: bool) -> None:
+        """Take what is faster on a CPU than plain float32 and as good: see `compact_memory` and `screening`.
+
+        With ``int8`` all linear layers are 8-bit integers, and so is the memory: faster still, and less exact.
+        """
+        self.decoder.screen = ScreenedVocabulary(
+            self.decoder.token_embedding.weight, self.dims.n_vocab - TIMESTAMP_TOKENS
+        )
+        if int8:
+            quantize_linears(self)
+        bits = NARROW if int8 else WIDE
+        compile_kernels(bits)
         for module in self.modules():
             if isinstance(module, CrossAttention):
-                module.int8 = True
+                module.memory_bits = bits
 
     @property
     def device(self) -> torch.device:

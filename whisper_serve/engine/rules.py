@@ -44,15 +44,23 @@ class TokenRules:
         self._last, self._before_last = self._last[order], self._before_last[order]
         self._earliest, self._latest = self._earliest[order], self._latest[order]
 
-    def apply(self, logits: Tensor) -> None:
-        """Set the logits (rows, vocabulary) of forbidden tokens to −∞, in place."""
+    def forbid(self, logits: Tensor) -> None:
+        """Set the logits (rows, vocabulary) of forbidden tokens to −∞, in place; `prefer_times` comes behind."""
         if self._first:
             logits.index_fill_(1, self._blank, NEGATIVE_INFINITY)
         logits.index_fill_(1, self._suppressed, NEGATIVE_INFINITY)
         if self._any:
-            self._apply_timestamps(logits)
+            self._forbid_times(logits)
 
-    def _apply_timestamps(self, logits: Tensor) -> None:
+    def prefer_times(self, logits: Tensor) -> None:
+        """Forbid text where timestamps together are likelier than the likeliest text."""
+        if self._any:
+            begin = self._tokenizer.timestamp_begin
+            text, times = logits[:, :begin], logits[:, begin:]
+            likelier = self._timestamps & (times.logsumexp(dim=-1) > text.amax(dim=-1))
+            text.masked_fill_(likelier[:, None], NEGATIVE_INFINITY)
+
+    def _forbid_times(self, logits: Tensor) -> None:
         rows = self._timestamps
         begin = self._tokenizer.timestamp_begin
         logits[:, self._tokenizer.no_timestamps].masked_fill_(rows, NEGATIVE_INFINITY)
@@ -66,8 +74,6 @@ class TokenRules:
         if self._first:
             text.masked_fill_(rows[:, None], NEGATIVE_INFINITY)
             times[:, MAX_INITIAL_TIMESTAMP_INDEX + 1 :].masked_fill_(rows[:, None], NEGATIVE_INFINITY)
-        time_is_likelier = rows & (times.logsumexp(dim=-1) > text.amax(dim=-1))
-        text.masked_fill_(time_is_likelier[:, None], NEGATIVE_INFINITY)
 
     def update(self, tokens: Tensor) -> None:
         """Take in the tokens (rows,) that were sampled."""

