@@ -6,7 +6,7 @@ TORCH ?= 2.13.0
 # What `serve` and `demo` run: an official name, a path, `trial` or `default`.
 MODEL ?= default
 SAMPLE ?= tests/data/en-jfk.mp3
-# A folder with recordings and manifest.tsv: what `eval` measures on. Without one, the few clips of the tests.
+# A folder with recordings and manifest.tsv: what `eval` and `bench` measure on. Without one, the few clips of the tests.
 CORPUS ?= $(or $(WHISPER_SERVE_CORPUS),tests/data)
 # More for a command, such as ARGS="--workers 2".
 ARGS ?=
@@ -16,9 +16,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUN_STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
+# What `bench` compares with has an environment of its own.
+PEERS := .venv-peers
+PEERS_STAMP := $(PEERS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo build test test-slow lint format eval lock proto clean
+.PHONY: help setup serve demo build test test-slow lint format eval bench bench-gpu profile profile-gpu lock proto clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -52,12 +55,29 @@ format: $(DEV_STAMP)  ## Format the sources and repair what can be repaired
 eval: $(DEV_STAMP)  ## Measure errors on CORPUS against openai-whisper
 	$(BIN)/whisper-serve eval "$(CORPUS)" --model "$(MODEL)" $(ARGS)
 
+BENCH = $(BIN)/whisper-serve bench "$(CORPUS)" --model "$(MODEL)" --device $(1) --peers $(PEERS) \
+	--json docs/performance-$(2).json --svg docs/performance-$(2).svg --markdown docs/performance.md $(ARGS)
+
+bench: $(RUN_STAMP) $(PEERS_STAMP)  ## Measure speed on CORPUS beside other systems, on the CPU
+	$(call BENCH,cpu,cpu)
+
+bench-gpu: $(RUN_STAMP) $(PEERS_STAMP)  ## The same on a GPU
+	$(call BENCH,cuda,gpu)
+
+PROFILE = $(BIN)/whisper-serve profile "$(CORPUS)" --model "$(MODEL)" --device $(1) --markdown docs/performance.md $(ARGS)
+
+profile: $(RUN_STAMP)  ## Show where the engine's time goes, on the CPU
+	$(call PROFILE,cpu)
+
+profile-gpu: $(RUN_STAMP)  ## The same on a GPU
+	$(call PROFILE,cuda)
+
 proto: $(DEV_STAMP)  ## Generate the gRPC stubs again
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. \
 		whisper_serve/torchserve/inference.proto
 
 clean:  ## Delete what was built and cached, .venv too
-	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(PEERS) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	rm -f model_store/*.mar model_store/*.safetensors
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -80,6 +100,11 @@ $(DEV_STAMP): $(RUN_STAMP) requirements-dev.lock
 	$(PIP) install --quiet --no-deps --require-hashes -r requirements-dev.lock
 	touch $@
 
+$(PEERS_STAMP): requirements-peers.lock
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r $<
+	touch $@
+
 # ---- Lock files -----------------------------------------------------------------------------------------------------
 # For all of Python 3.10 to 3.13, with hashes and without addresses. uv does not read pip's configuration: it is told
 # the index that pip uses.
@@ -96,3 +121,4 @@ lock: | $(BIN)/python  ## Lock the newest versions that fit pyproject.toml
 	$(LOCK) --all-extras --group vad-model --group build --constraint requirements.lock \
 		--upgrade --output-file requirements-dev.lock
 	$(LOCK:pyproject.toml=) --group java --upgrade --output-file requirements-java.lock
+	$(LOCK:pyproject.toml=) --group peers --upgrade --output-file requirements-peers.lock

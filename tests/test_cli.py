@@ -25,11 +25,25 @@ def test_version() -> None:
 
 def test_no_command_lists_the_commands() -> None:
     text = run().stdout
-    assert all(command in text for command in ("build", "serve", "gateway", "keys", "demo", "transcribe", "eval"))
+    commands = ("build", "serve", "gateway", "keys", "demo", "transcribe", "eval", "bench", "profile")
+    assert all(command in text for command in commands)
 
 
 @pytest.mark.parametrize(
-    "command", ["build", "serve", "gateway", "keys add", "keys list", "keys revoke", "demo", "transcribe", "eval"]
+    "command",
+    [
+        "build",
+        "serve",
+        "gateway",
+        "keys add",
+        "keys list",
+        "keys revoke",
+        "demo",
+        "transcribe",
+        "eval",
+        "bench",
+        "profile",
+    ],
 )
 def test_help_has_examples(command: str) -> None:
     answer = run(*command.split(), "--help")
@@ -144,3 +158,40 @@ def test_a_bad_setting_of_the_gateway_is_one_sentence() -> None:
     assert answer.stderr.startswith("Error: bad gateway settings")
     assert "torchserve_grpc" in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+def test_benchmark_fails_before_it_measures(data: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("no markers")
+    for arguments, words in (
+        (["--systems", "engine,abacus"], "unknown system abacus"),
+        (["--baseline", "abacus"], "the baseline 'abacus'"),
+        (["--device", "tpu"], "tpu"),
+        (["--json", str(tmp_path / "none" / "file.json")], "there is no folder"),
+        (["--markdown", str(page), "--device", "cpu"], "<!-- bench:cpu -->"),
+    ):
+        answer = run("bench", str(data), *arguments)
+        assert answer.returncode == 1
+        assert answer.stderr.startswith("Error: ")
+        assert words in answer.stderr
+        assert "Traceback" not in answer.stderr
+
+
+def test_benchmark_writes_what_it_measured(data: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- bench:cpu -->\n<!-- /bench:cpu -->\n")
+    arguments = ["--systems", "speech-detector", "--device", "cpu", "--minutes", "0.05", "--rounds", "1"]
+    files = ["--json", "all.json", "--svg", "chart.svg", "--markdown", "page.md"]
+    answer = run("bench", str(data), *arguments, *files, cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert "speech-detector" in answer.stdout
+    assert (tmp_path / "all.json").read_text().startswith("{")
+    assert (tmp_path / "chart.svg").read_text().startswith("<svg")
+    assert "| speech-detector | one core |" in page.read_text()
+    assert "(chart.svg)" in page.read_text()
+
+
+def test_benchmark_of_nothing_that_runs_fails(data: Path) -> None:
+    answer = run("bench", str(data), "--systems", "faster-whisper-float16", "--device", "cpu", "--minutes", "0.05")
+    assert answer.returncode == 1
+    assert "not available: it is for cuda only" in " ".join(answer.stdout.split())

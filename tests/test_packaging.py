@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-java.lock"]
+LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-java.lock", "requirements-peers.lock"]
 
 
 def requirements(lock: str) -> dict[str, str]:

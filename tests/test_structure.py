@@ -31,8 +31,10 @@ MAY_IMPORT = {
     "gateway": {"errors", "request", "settings", "speech", "torchserve", "wire"},
     "serving": {"torchserve"},
     "evaluation": {"engine", "speech"},
+    "benchmark": {"engine", "evaluation", "speech", "torchserve", "transcriber", "wire"},
     "offline": {"request", "speech", "transcriber"},
     "cli": {
+        "benchmark",
         "engine",
         "evaluation",
         "gateway",
@@ -73,6 +75,7 @@ DISTRIBUTIONS = {
     "yaml": "pyyaml",
 }
 EXTRAS = {
+    "benchmark": ["engine", "eval", "torchserve"],
     "engine": ["engine"],
     "evaluation": ["engine", "eval"],
     "gateway": ["gateway"],
@@ -80,6 +83,9 @@ EXTRAS = {
     "torchserve": ["engine", "torchserve"],
     "transcriber": ["engine"],
 }
+# A worker that runs in an environment of its own, and what it finds there.
+STAND_ALONE = PACKAGE / "benchmark" / "faster_whisper_worker.py"
+STAND_ALONE_MAY_IMPORT = {"faster_whisper"}
 # What must not be loaded by importing a module: whoever uses it pays for it then.
 HEAVY = {
     "whisper_serve.speech": ["torch", "whisper", "grpc", "httpx", "ts"],
@@ -187,9 +193,15 @@ def test_parts_do_not_import_what_they_must_not(part: str) -> None:
 @pytest.mark.parametrize("part", parts())
 def test_parts_import_only_what_is_declared(part: str) -> None:
     declared = {distribution for extra in ["", *EXTRAS.get(part, [])] for distribution in declared_in(extra)}
-    found = [each for path in sources() if part_of(path) == part for each in imports_of(path)]
+    shared = [path for path in sources() if path != STAND_ALONE]
+    found = [each for path in shared if part_of(path) == part for each in imports_of(path)]
     foreign = [each for each in found if each.root not in sys.stdlib_module_names | {PACKAGE.name}]
     assert [str(each) for each in foreign if DISTRIBUTIONS.get(each.root, each.root) not in declared] == []
+
+
+def test_worker_of_another_environment_stands_alone() -> None:
+    roots = {each.root for each in imports_of(STAND_ALONE)}
+    assert roots <= sys.stdlib_module_names | STAND_ALONE_MAY_IMPORT
 
 
 def test_gateway_knows_only_the_messages_of_torchserve() -> None:

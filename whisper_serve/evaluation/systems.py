@@ -14,7 +14,7 @@ from whisper.model import ModelDimensions, Whisper
 from whisper_serve.engine import DecodingOptions, Engine
 from whisper_serve.engine.options import Task
 from whisper_serve.engine.weights import Weights
-from whisper_serve.speech import Audio, cut_windows, load_audio
+from whisper_serve.speech import WINDOW_SAMPLES, Audio, cut_windows, load_audio
 
 from .corpus import Sample
 
@@ -24,10 +24,15 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What a system made of some samples: a value for each, and the seconds that it took."""
+    """What a system made of some samples: a value for each, and what that took."""
 
     values: list[str]
     seconds: float
+    tokens: int = 0
+    windows: int = 0
+    """Decodings of up to 30 s; of openai-whisper those that gave text."""
+    fill: float | None = None
+    """How much of the windows' 30 s was audio, 0 to 1, where it is known."""
 
 
 class System(Protocol):
@@ -45,8 +50,10 @@ class EngineSystem:
 
     name = "whisper-serve"
 
-    def __init__(self, weights: Weights, device: str, dtype: str = "auto") -> None:
+    def __init__(self, weights: Weights, device: str, dtype: str = "auto", *, tokens: int | None = None) -> None:
+        """``tokens``: the most of a window, which is then decoded once and without timestamps."""
         self._engine = Engine.load(weights, device, dtype)
+        self._tokens = tokens
 
     def transcribe(self, samples: Sequence[Sample], task: Task, progress: Progress) -> Heard:
         started = time.perf_counter()
@@ -57,14 +64,21 @@ class EngineSystem:
                 owners.append(number)
                 windows.append(window.audio)
         texts = ["" for _ in samples]
+        tokens = 0
         for first in range(0, len(windows), self._engine.batch_size):
             part = slice(first, first + self._engine.batch_size)
-            options = [DecodingOptions(task, samples[i].language, temperatures=(0.0,)) for i in owners[part]]
+            options = [self._options(task, samples[i].language) for i in owners[part]]
             for owner, result in zip(owners[part], self._engine.transcribe(windows[part], options), strict=True):
                 texts[owner] += "".join(segment.text for segment in result.segments)
+                tokens += sum(len(decoding.tokens) for decoding in result.decodings)
             progress(len(set(owners[part]) - set(owners[part.stop :])))
         progress(len(set(range(len(samples))) - set(owners)))
-        return Heard(texts, time.perf_counter() - started)
+        fill = sum(map(len, windows)) / (WINDOW_SAMPLES * len(windows)) if windows else None
+        return Heard(texts, time.perf_counter() - started, tokens, len(windows), fill)
+
+    def _options(self, task: Task, language: str) -> DecodingOptions:
+        timestamps = self._tokens is None
+        return DecodingOptions(task, language, temperatures=(0.0,), timestamps=timestamps, max_tokens=self._tokens)
 
     def detect(self, samples: Sequence[Sample], progress: Progress) -> Heard:
         started = time.perf_counter()
@@ -82,7 +96,11 @@ class OpenAIWhisper:
 
     name = "openai-whisper"
 
-    def __init__(self, weights: Weights, device: str) -> None:
+    def __init__(self, weights: Weights, device: str, *, tokens: int | None = None, fp16: bool = False) -> None:
+        """``tokens`` as of EngineSystem; ``fp16``: compute in float16, as openai-whisper does on a GPU."""
+        self._options = {"temperature": 0.0, "fp16": fp16}
+        if tokens is not None:
+            self._options |= {"sample_len": tokens, "without_timestamps": True}
         self._model = Whisper(ModelDimensions(**weights.dimensions.as_dict()))
         self._model.load_state_dict({name: tensor.float() for name, tensor in weights.tensors.items()})
         self._model.to(device).eval()
@@ -90,13 +108,15 @@ class OpenAIWhisper:
     def transcribe(self, samples: Sequence[Sample], task: Task, progress: Progress) -> Heard:
         started = time.perf_counter()
         texts = []
+        tokens = windows = 0
         for sample in samples:
-            result = self._model.transcribe(
-                load_audio(sample.path), task=task, language=sample.language, temperature=0.0, fp16=False
-            )
+            audio = load_audio(sample.path)
+            result = self._model.transcribe(audio, task=task, language=sample.language, **self._options)
             texts.append(str(result["text"]))
+            tokens += sum(len(segment["tokens"]) for segment in result["segments"])
+            windows += len({segment["seek"] for segment in result["segments"]})
             progress(1)
-        return Heard(texts, time.perf_counter() - started)
+        return Heard(texts, time.perf_counter() - started, tokens, windows)
 
     @torch.inference_mode()
     def detect(self, samples: Sequence[Sample], progress: Progress) -> Heard:

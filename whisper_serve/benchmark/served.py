@@ -1,0 +1,87 @@
+"""A real server as a system: `whisper-serve serve` on free ports, and files sent to it as forms."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import IO, Final
+
+import httpx
+
+from whisper_serve.benchmark.errors import BenchmarkError
+from whisper_serve.benchmark.protocol import Work
+from whisper_serve.torchserve.endpoints import Endpoints, on_free_ports
+
+STOP_SECONDS: Final = 60
+REQUEST_SECONDS: Final = 3600
+
+
+@contextmanager
+def running_server(model: str, device: str, store: Path, *, gateway: bool) -> Iterator[str]:
+    """The address for files of a server of its own, once it is ready; its archive is or will be in ``store``."""
+    endpoints, port = on_free_ports(), on_free_ports().inference
+    command = [*_command(model, device, store, endpoints), *(_gateway(port) if gateway else ["--no-gateway"])]
+    # A Unix socket's path may have 107 characters at most, and TorchServe's lie in the folder for temporary files.
+    with tempfile.TemporaryDirectory(prefix="ws") as folder:
+        environment = {**os.environ, "TMPDIR": folder}
+        process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        )
+        try:
+            assert process.stdout is not None
+            _wait_until_ready(process.stdout)
+            if gateway:
+                yield f"http://127.0.0.1:{port}/v1/audio/transcriptions"
+            else:
+                yield f"{endpoints.inference_url}/predictions/whisper"
+        finally:
+            process.terminate()
+            process.wait(STOP_SECONDS)
+
+
+def send(url: str, language: str, files: Sequence[Path], concurrency: int) -> Work:
+    """Send each file as a request of its own, ``concurrency`` of them at a time."""
+    fields = {"model": "whisper-1", "language": language, "response_format": "text"}
+
+    def request(client: httpx.Client, path: Path) -> str:
+        answer = client.post(url, files={"file": (path.name, path.read_bytes())}, data=fields)
+        if answer.status_code != httpx.codes.OK:
+            raise BenchmarkError(f"{path.name} was answered {answer.status_code}: {answer.text[:200]}")
+        return answer.text
+
+    started = time.perf_counter()
+    # trust_env: a proxy in the environment has nothing to do with a server on this machine.
+    with httpx.Client(timeout=REQUEST_SECONDS, trust_env=False) as client, ThreadPoolExecutor(concurrency) as pool:
+        texts = list(pool.map(partial(request, client), files))
+        return Work(texts, time.perf_counter() - started)
+
+
+def _command(model: str, device: str, store: Path, endpoints: Endpoints) -> list[str]:
+    command = [sys.executable, "-m", "whisper_serve", "serve", "--model", model, "--model-store", str(store)]
+    command += ["--device", device, "--port", str(endpoints.inference)]
+    command += ["--management-port", str(endpoints.management), "--metrics-port", str(endpoints.metrics)]
+    return [*command, "--grpc-port", str(endpoints.grpc), "--grpc-management-port", str(endpoints.grpc_management)]
+
+
+def _gateway(port: int) -> list[str]:
+    return ["--gateway-host", "127.0.0.1", "--gateway-port", str(port)]
+
+
+def _wait_until_ready(lines: IO[str]) -> None:
+    """Read what the server says until it is ready, and from then on drop it so that it never has to wait."""
+    said = ""
+    for line in lines:
+        said = line.strip() or said
+        if line.startswith("Ready"):
+            threading.Thread(target=lambda: list(lines), daemon=True).start()
+            return
+    raise BenchmarkError(f"the server did not start; its last words: {said}")
