@@ -17,7 +17,7 @@ from whisper.timing import add_word_timestamps, find_alignment
 
 from tests.tiny import TINY
 from whisper_serve.engine import DecodedSegment, DecodingOptions, Engine, int8
-from whisper_serve.engine.alignment import default_heads, running_median, token_times
+from whisper_serve.engine.alignment import Said, default_heads, running_median, token_times
 from whisper_serve.engine.engine import Audio
 from whisper_serve.engine.results import DecodingResult
 from whisper_serve.engine.tokenizer import WhisperTokenizer
@@ -37,15 +37,9 @@ def test_tokens_of_a_batch_begin_where_openai_whisper_says(
 ) -> None:
     windows = list(noises[: len(SENTENCES)])
     texts = [TOKENIZER.encode(sentence) for sentence in SENTENCES]
-    found = token_times(
-        tiny_engine.model,
-        default_heads(TINY),
-        tiny_engine.encode(windows),
-        [TOKENIZER.start_sequence("en", "transcribe", timestamps=False)] * len(texts),
-        texts,
-        TOKENIZER.eot,
-        [len(window) / 16_000 for window in windows],
-    )
+    prompt = TOKENIZER.start_sequence("en", "transcribe", timestamps=False)
+    said = [Said(prompt, text, len(window) / 16_000) for window, text in zip(windows, texts, strict=True)]
+    found = token_times(tiny_engine.model, default_heads(TINY), tiny_engine.encode(windows), said, TOKENIZER.eot)
     theirs = whisper.tokenizer.get_tokenizer(True, language="en", task="transcribe")
     for window, text, times in zip(windows, texts, found, strict=True):
         mel = whisper.log_mel_spectrogram(whisper.pad_or_trim(window))

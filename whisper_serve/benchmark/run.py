@@ -144,6 +144,8 @@ def _race(
 
         def step(what: str) -> None:
             bar.update(job, description=what, advance=1)
+            if not console.is_terminal:  # where no bar is shown
+                console.print(what)
 
         for one in contestants:
             step(f"starting {one.system.name}")

@@ -8,6 +8,7 @@ path through them that never goes back gives each token its place.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numba
@@ -43,65 +44,60 @@ def default_heads(dims: Dimensions) -> AlignmentHeads:
     return tuple((layer, head) for layer in layers for head in range(dims.n_text_head))
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A text that was heard in one row."""
+
+    prompt: Sequence[int]
+    """What the decoder reads before the text; no timestamps are to follow it."""
+    text: Sequence[int]
+    """Text tokens, without timestamps; at least one."""
+    duration: float
+    """Seconds of audio."""
+
+
 @phase("words")
 def token_times(
-    model: WhisperModel,
-    heads: AlignmentHeads,
-    features: Tensor,
-    prompts: Sequence[Sequence[int]],
-    texts: Sequence[Sequence[int]],
-    eot: int,
-    durations: Sequence[float],
+    model: WhisperModel, heads: AlignmentHeads, features: Tensor, rows: Sequence[Said], eot: int
 ) -> list[Float32]:
     """When the tokens of each row's text begin, and when the last of them ends.
 
     Args:
         heads: (decoder layer, head) pairs whose attention follows the speech.
         features: audio features (rows, audio context, state).
-        prompts: what the decoder reads before each text; no timestamps are to follow it.
-        texts: text tokens, without timestamps; at least one a row.
         eot: the token that ends a text.
-        durations: seconds of audio of each row.
 
     Returns:
         For each row float32 seconds from its start, of shape (tokens of its text + 1,), never falling.
     """
     times: list[Float32] = []
-    for first in range(0, len(texts), ALIGNED_AT_ONCE):
+    for first in range(0, len(rows), ALIGNED_AT_ONCE):
         part = slice(first, first + ALIGNED_AT_ONCE)
-        costs = _costs(model, heads, features[part], prompts[part], texts[part], eot, durations[part])
-        for cost, text, duration in zip(costs, texts[part], durations[part], strict=True):
+        for row, cost in zip(rows[part], _costs(model, heads, features[part], rows[part], eot), strict=True):
             found = _first_places(cost).astype(np.float32) / PLACES_PER_SECOND
             # What does not fit into the model's context is placed at the end.
-            times.append(np.pad(found, (0, len(text) + 1 - len(found)), constant_values=duration))
+            times.append(np.pad(found, (0, len(row.text) + 1 - len(found)), constant_values=row.duration))
     return times
 
 
 def _costs(
-    model: WhisperModel,
-    heads: AlignmentHeads,
-    features: Tensor,
-    prompts: Sequence[Sequence[int]],
-    texts: Sequence[Sequence[int]],
-    eot: int,
-    durations: Sequence[float],
+    model: WhisperModel, heads: AlignmentHeads, features: Tensor, rows: Sequence[Said], eot: int
 ) -> list[Float32]:
     """For each row, what it costs to have a token at a place, (tokens + 1, places): less, the more it looks there."""
-    context = model.dims.n_text_ctx
-    sequences = [[*prompt, *text, eot][:context] for prompt, text in zip(prompts, texts, strict=True)]
+    sequences = [[*row.prompt, *row.text, eot][: model.dims.n_text_ctx] for row in rows]
     longest = max(map(len, sequences))
     padded = torch.tensor([[*sequence, *[eot] * (longest - len(sequence))] for sequence in sequences])
     cache = model.decoder.new_cache(features)
     cache.reserve(longest)
     scores = model.decoder.alignment_scores(padded.to(model.device), cache, heads)
     costs = []
-    for row, (prompt, sequence, duration) in enumerate(zip(prompts, sequences, durations, strict=True)):
-        places = min(max(1, int(duration * PLACES_PER_SECOND)), scores.shape[-1])
-        weights = scores[row, :, : len(sequence), :places].softmax(dim=-1)
+    for own, row, sequence in zip(scores, rows, sequences, strict=True):
+        places = min(max(1, int(round(row.duration * PLACES_PER_SECOND, 6))), own.shape[-1])
+        weights = own[:, : len(sequence), :places].softmax(dim=-1)
         deviation, mean = torch.std_mean(weights, dim=-2, keepdim=True, unbiased=False)
         weights = running_median((weights - mean) / deviation.clamp(min=SMALLEST_DEVIATION))
         # A token is read off where the one before it is the last that the decoder has read.
-        costs.append(-weights.mean(dim=0)[len(prompt) - 1 : -1])
+        costs.append(-weights.mean(dim=0)[len(row.prompt) - 1 : -1])
     return [cost.cpu().numpy() for cost in costs]
 
 

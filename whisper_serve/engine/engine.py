@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from whisper.utils import compression_ratio
 
-from .alignment import default_heads, token_times
+from .alignment import Said, default_heads, token_times
 from .attention_cache import KeyValueCache
 from .decoding import GreedyDecoder, Prompt, Sampled
 from .devices import DeviceName, DtypeName, is_out_of_memory, release_memory, resolve_device, resolve_precision
@@ -302,20 +302,17 @@ class Engine:
     def _with_words(
         self, tasks: Sequence[_Task], segments: Sequence[tuple[DecodedSegment, ...]], features: Tensor
     ) -> list[tuple[DecodedSegment, ...]]:
-        eot = self.tokenizer.eot
-        times = token_times(
-            self.model,
-            self.alignment_heads,
-            features,
-            [self.tokenizer.start_sequence(task.language, task.options.task, timestamps=False) for task in tasks],
-            [[token for one in own for token in one.tokens if token < eot] for own in segments],
-            eot,
-            [task.duration for task in tasks],
-        )
+        rows = [self._said(task, own) for task, own in zip(tasks, segments, strict=True)]
+        times = token_times(self.model, self.alignment_heads, features, rows, self.tokenizer.eot)
         return [
             with_words(own, self.tokenizer, task.language, when, task.silent_since - task.offset)
             for task, own, when in zip(tasks, segments, times, strict=True)
         ]
+
+    def _said(self, task: _Task, segments: Sequence[DecodedSegment]) -> Said:
+        prompt = self.tokenizer.start_sequence(task.language, task.options.task, timestamps=False)
+        text = [token for one in segments for token in one.tokens if token < self.tokenizer.eot]
+        return Said(prompt, text, task.duration)
 
     def _result(self, task: _Task) -> WindowResult:
         return WindowResult(
