@@ -14,9 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from . import packed
 from .attention_cache import CrossMemory, KeyValueCache, PlainCrossMemory
 from .compact_memory import NARROW, WIDE, CompactCrossMemory, compile_kernels
 from .int8 import quantize_linears
+from .packed import pack_linears
 from .phases import phase
 from .screening import ScreenedVocabulary
 from .weights import Dimensions, Weights
@@ -282,7 +284,7 @@ class WhisperModel(nn.Module):
         return model
 
     def speed_up(self, *, int8: bool) -> None:
-        """Take what is faster on a CPU than plain float32 and as good: see `compact_memory` and `screening`.
+        """Take what is faster on a CPU than plain float32 and as good: `compact_memory`, `screening` and `packed`.
 
         With ``int8`` all linear layers are 8-bit integers, and so is the memory: faster still, and less exact.
         """
@@ -291,6 +293,8 @@ class WhisperModel(nn.Module):
         )
         if int8:
             quantize_linears(self)
+        elif packed.available():
+            pack_linears(self.decoder.blocks, leave="kv")  # of many rows: all of the audio
         bits = NARROW if int8 else WIDE
         compile_kernels(bits)
         for module in self.modules():
