@@ -104,6 +104,7 @@ def test_silence_is_empty_text_and_hours_of_it_are_bounded(stack: Stack) -> None
     assert time.monotonic() - started < 30
 
 
+@pytest.mark.slow
 def test_no_request_is_lost_when_workers_and_servers_are_killed(stack: Stack, clips: dict[str, Sample]) -> None:
     """Under 16 requests at once: the worker twice, then TorchServe as a whole twice."""
     names = ("en-jfk.mp3", "de-common-voice-17922420.mp3", "fr-common-voice-20046123.mp3")

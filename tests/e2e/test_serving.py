@@ -135,6 +135,7 @@ def test_bad_input_is_refused_in_words_and_its_batch_mates_are_served(served: Se
     assert served.metric("whisper_errors_total") >= len(refused)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_only_its_batch(serve: Serve, jfk: bytes) -> None:
     batch = 4
     with serve(batch_size=batch) as server, ThreadPoolExecutor(16) as pool:
