@@ -6,7 +6,7 @@ TORCH ?= 2.13.0
 # What `serve` and `demo` run: an official name, a path, `trial` or `default`.
 MODEL ?= default
 SAMPLE ?= tests/data/en-jfk.mp3
-# A folder with recordings and manifest.tsv: what `eval` and `bench` measure on. Without one, the few clips of the tests.
+# A folder with recordings and manifest.tsv: what `eval`, `bench` and `profile` measure on. Without one, clips of the tests.
 CORPUS ?= $(or $(WHISPER_SERVE_CORPUS),tests/data)
 # More for a command, such as ARGS="--workers 2".
 ARGS ?=

@@ -129,7 +129,7 @@ class Transcriber:
             batch: list[tuple[_Progressing, Window]] = []
             for entry in self._windows(states, streams):
                 batch.append(entry)
-                if len(batch) == self._engine.batch_size:
+                if len(batch) >= self._engine.batch_size:
                     self._compute(batch, counts, progress)
                     batch = []
             if batch:

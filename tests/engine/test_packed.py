@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from whisper_serve.engine import packed
+from whisper_serve.engine.model import replace_linears
 
 pytestmark = pytest.mark.skipif(not packed.available(), reason="this PyTorch has no oneDNN")
 
@@ -20,6 +21,6 @@ def test_a_packed_layer_gives_what_the_plain_one_gives(shape: tuple[int, int], b
 
 def test_all_layers_are_packed_but_those_left() -> None:
     module = nn.ModuleDict({"kv": nn.Linear(4, 4), "inner": nn.Sequential(nn.Linear(4, 4), nn.GELU())})
-    packed.pack_linears(module.requires_grad_(False), leave="kv")
+    replace_linears(module.requires_grad_(False), packed.PackedLinear, leave="kv")
     assert isinstance(module["kv"], nn.Linear)
     assert [type(one).__name__ for one in module["inner"].children()] == ["PackedLinear", "GELU"]

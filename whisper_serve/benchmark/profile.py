@@ -15,7 +15,7 @@ from whisper_serve.benchmark.machine import Machine, this_machine
 from whisper_serve.benchmark.systems import LANGUAGE
 from whisper_serve.benchmark.workload import gather
 from whisper_serve.engine import resolve_device
-from whisper_serve.engine.phases import PREFIX
+from whisper_serve.engine.phases import DECODER_STEP, PREFIX
 from whisper_serve.engine.weights import load_weights
 from whisper_serve.evaluation.corpus import Sample, read_corpus
 from whisper_serve.evaluation.systems import EngineSystem
@@ -24,7 +24,6 @@ OPERATORS: Final = 10
 """Operators that are listed."""
 SYNCS: Final = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize")
 """Calls by which the host waits for a GPU."""
-STEP: Final = "decoder step"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class Profile:
 
     @property
     def syncs_per_step(self) -> float | None:
-        steps = next((phase.calls for phase in self.phases if phase.name == STEP), 0)
+        steps = next((phase.calls for phase in self.phases if phase.name == DECODER_STEP), 0)
         return None if self.syncs is None or not steps else self.syncs / steps
 
 

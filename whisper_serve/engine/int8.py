@@ -47,12 +47,3 @@ class Int8Linear(nn.Module):
         largest = torch.linalg.vector_norm(x, torch.inf, dim=-1, keepdim=True).clamp_(min=SMALLEST)
         product: Tensor = torch.ops.quantized.linear_dynamic(x / largest, self._packed)
         return product.mul_(largest) if self._bias is None else torch.addcmul(self._bias, product, largest)
-
-
-def quantize_linears(module: nn.Module) -> None:
-    """Put an `Int8Linear` in the place of every linear layer below a module."""
-    for name, child in module.named_children():
-        if isinstance(child, nn.Linear):
-            setattr(module, name, Int8Linear(child.weight, child.bias))
-        else:
-            quantize_linears(child)

@@ -7,7 +7,7 @@ state between calls, so that one model may serve several threads.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import torch
@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from . import packed
 from .attention_cache import CrossMemory, KeyValueCache, PlainCrossMemory
 from .compact_memory import NARROW, WIDE, CompactCrossMemory, compile_kernels
-from .int8 import quantize_linears
-from .packed import pack_linears
-from .phases import phase
+from .int8 import Int8Linear
+from .packed import PackedLinear
+from .phases import DECODER_STEP, phase
 from .screening import ScreenedVocabulary
 from .weights import Dimensions, Weights
 
@@ -237,7 +237,7 @@ class TextDecoder(nn.Module):
                 x = block.finish(x, cache, layer)
         return torch.cat(scores, dim=1)
 
-    @phase("decoder step")
+    @phase(DECODER_STEP)
     def step(self, tokens: Tensor, positions: Tensor, span: int, mask: Tensor | None, cache: KeyValueCache) -> Tensor:
         """One token a row (rows,) at ``positions`` (rows,) → hidden states (rows, state)."""
         x = (self.token_embedding(tokens) + self.positional_embedding[positions]).unsqueeze(1)
@@ -292,9 +292,9 @@ class WhisperModel(nn.Module):
             self.decoder.token_embedding.weight, self.dims.n_vocab - TIMESTAMP_TOKENS
         )
         if int8:
-            quantize_linears(self)
+            replace_linears(self, Int8Linear)
         elif packed.available():
-            pack_linears(self.decoder.blocks, leave="kv")  # of many rows: all of the audio
+            replace_linears(self.decoder.blocks, PackedLinear, leave="kv")  # of many rows: all of the audio
         bits = NARROW if int8 else WIDE
         compile_kernels(bits)
         for module in self.modules():
@@ -308,6 +308,15 @@ class WhisperModel(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         return self.decoder.token_embedding.weight.dtype
+
+
+def replace_linears(module: nn.Module, make: Callable[[Tensor, Tensor | None], nn.Module], *, leave: str = "") -> None:
+    """Put what ``make`` makes of weight and bias in the place of all linear layers below, but those named ``leave``."""
+    for name, child in module.named_children():
+        if not isinstance(child, nn.Linear):
+            replace_linears(child, make, leave=leave)
+        elif name != leave:
+            setattr(module, name, make(child.weight, child.bias))
 
 
 def fuse_projections(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -37,12 +37,3 @@ class PackedLinear(nn.Module):
             return F.linear(x, self._weight, self._bias)
         product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._packed, self._bias, "none", [], "")
         return product
-
-
-def pack_linears(module: nn.Module, *, leave: str) -> None:
-    """Put a `PackedLinear` in the place of every linear layer below a module, but for those named ``leave``."""
-    for name, child in module.named_children():
-        if isinstance(child, nn.Linear) and name != leave:
-            setattr(module, name, PackedLinear(child.weight, child.bias))
-        else:
-            pack_linears(child, leave=leave)

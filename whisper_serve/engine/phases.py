@@ -12,6 +12,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 PREFIX: Final = "whisper: "
+DECODER_STEP: Final = "decoder step"
 
 
 def phase(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:

@@ -52,8 +52,9 @@ def with_words(
         silent_since: when speech ended before the first segment.
     """
     split = _split(segments, tokenizer, language, times)
-    length = _length([word for words in split for word in words])
-    _shorten_at_sentence_ends([word for words in split for word in words], length)
+    all_words = [word for words in split for word in words]
+    length = _length(all_words)
+    _shorten_at_sentence_ends(all_words, length)
     timed = []
     earliest = 0.0
     for segment, words in zip(segments, split, strict=True):

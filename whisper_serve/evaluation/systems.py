@@ -65,8 +65,9 @@ class EngineSystem:
                 windows.append(window.audio)
         texts = ["" for _ in samples]
         tokens = 0
-        for first in range(0, len(windows), self._engine.batch_size):
-            part = slice(first, first + self._engine.batch_size)
+        size = self._engine.batch_size  # The engine's own may shrink on the way, when memory is short.
+        for first in range(0, len(windows), size):
+            part = slice(first, first + size)
             options = [self._options(task, samples[i].language) for i in owners[part]]
             for owner, result in zip(owners[part], self._engine.transcribe(windows[part], options), strict=True):
                 texts[owner] += "".join(segment.text for segment in result.segments)
@@ -83,8 +84,9 @@ class EngineSystem:
     def detect(self, samples: Sequence[Sample], progress: Progress) -> Heard:
         started = time.perf_counter()
         codes = []
-        for first in range(0, len(samples), self._engine.batch_size):
-            batch = samples[first : first + self._engine.batch_size]
+        size = self._engine.batch_size
+        for first in range(0, len(samples), size):
+            batch = samples[first : first + size]
             beginnings = [load_audio(sample.path)[:480_000] for sample in batch]
             codes += [detection.language for detection in self._engine.detect_language(beginnings)]
             progress(len(batch))
