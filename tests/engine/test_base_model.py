@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from whisper.model import Whisper
 
@@ -51,6 +52,27 @@ def test_a_sentence_comes_with_times(base_engine: Engine, clips: dict[str, Sampl
     assert error_rate(JFK, "".join(segment.text for segment in result.segments), "en").errors == 0
     assert 0 <= result.segments[0].start < result.segments[-1].end <= len(window) / SAMPLE_RATE + 0.1
     assert result.fallbacks == 0
+
+
+def test_a_window_is_heard_to_its_end(base_engine: Engine, clips: dict[str, Sample]) -> None:
+    """Where the model would stop between two segments it goes on, in the same decoding."""
+    window = load_audio(clips["en-librivox-sonnet-1.mp3"].path)[4 * SAMPLE_RATE :][:WINDOW_SAMPLES]
+    options = replace(GREEDY, language="en")
+    left = base_engine.decode([window], options)[0]
+    whole = base_engine.transcribe([window], options)[0]
+    assert len(whole.decodings) == 1
+    assert whole.decodings[0].tokens[: len(left.tokens)] == left.tokens
+    further = base_engine.tokenizer.decode(whole.decodings[0].tokens[len(left.tokens) :])
+    assert "the world's fresh ornament" in further
+
+
+def test_nothing_is_made_up_where_a_window_ends_in_silence(base_engine: Engine, clips: dict[str, Sample]) -> None:
+    """What the model says when it has to go on, and is not sure of, is dropped."""
+    speech = load_audio(clips["en-librispeech-1089-134686-0001.flac"].path)
+    window = np.concatenate([speech, np.zeros(20 * SAMPLE_RATE, np.float32)])
+    alone, before_silence = base_engine.transcribe([speech, window], replace(GREEDY, language="en"))
+    texts = ["".join(segment.text for segment in result.segments) for result in (alone, before_silence)]
+    assert texts[1] == texts[0]
 
 
 def test_speech_beyond_the_token_limit_is_not_lost(base_engine: Engine, clips: dict[str, Sample]) -> None:

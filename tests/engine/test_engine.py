@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -97,6 +98,34 @@ def test_log_probabilities_are_those_of_the_tokens(tiny_engine: Engine, noises: 
     assert all(logprob <= 0 for logprob in result.token_logprobs)
     if not result.finished:
         assert sum(result.token_logprobs) / (len(result.tokens) + 1) == pytest.approx(result.avg_logprob)
+
+
+@pytest.mark.parametrize("sure", [True, False])
+def test_what_follows_an_unwanted_stop_counts_if_the_model_is_sure_of_it(
+    tiny_engine: Engine, noises: Sequence[Audio], monkeypatch: pytest.MonkeyPatch, sure: bool
+) -> None:
+    """The random model never stops by itself: here it does so after eight tokens, and would have after three."""
+    forbid = TokenRules.forbid
+    steps = itertools.count()
+
+    def stop(rules: TokenRules, logits: torch.Tensor) -> None:
+        forbid(rules, logits)
+        step = next(steps)
+        rules.urged = torch.tensor([step == 3])
+        if step == 8:
+            logits[0, tiny_engine.tokenizer.eot] = 1e6
+
+    monkeypatch.setattr(TokenRules, "forbid", stop)
+    options = replace(
+        GREEDY,
+        logprob_threshold=None if sure else 0.0,
+        no_speech_threshold=None,
+        compression_ratio_threshold=None,
+    )
+    decoding = tiny_engine.transcribe([noises[1]], options)[0].decodings[0]
+    assert decoding.finished
+    assert len(decoding.tokens) == (8 if sure else 3)
+    assert decoding.avg_logprob == pytest.approx(sum(decoding.token_logprobs) / (len(decoding.tokens) + 1))
 
 
 def test_windows_of_a_group_share_a_language(tiny_engine: Engine, noises: Sequence[Audio]) -> None:

@@ -64,6 +64,33 @@ def test_rows_keep_their_state_when_others_leave() -> None:
     assert np.isneginf(logits[0, THEIRS.timestamp_begin : THEIRS.timestamp_begin + 10].numpy()).all()
 
 
+@pytest.mark.parametrize(
+    ("sampled", "reach", "urged"),
+    [
+        ((0, "a", 500, 500), 501, True),
+        ((0, "a", 500, 500), 500, False),  # It got as far as it has to.
+        ((0, "a", 500), 501, False),  # The last segment is closed, and no other one opened.
+        ((0, "a", "a"), 501, False),
+        ((0,), 501, False),  # Silence has no text at all.
+        ((), 501, False),
+    ],
+)
+@pytest.mark.parametrize("timestamps", [True, False])
+def test_a_text_stops_between_segments_only_near_the_end(
+    sampled: tuple[int | str, ...], reach: int, urged: bool, timestamps: bool
+) -> None:
+    rules = TokenRules(OURS, torch.tensor([timestamps]), torch.tensor([reach]))
+    for token in sampled:
+        rules.update(torch.tensor([THEIRS.timestamp_begin + token if isinstance(token, int) else 11]))
+    urged = urged and timestamps
+    for likelier, expected in ((THEIRS.eot, urged), (12, False)):
+        logits = torch.zeros(1, TINY.n_vocab)
+        logits[0, likelier] = 5.0
+        rules.forbid(logits)
+        assert rules.urged.tolist() == [expected]
+        assert (logits[0, THEIRS.eot] == float("-inf")).item() == (expected or not sampled)
+
+
 def test_suppressed_tokens_are_openai_whispers_default() -> None:
     import whisper
     from whisper.decoding import DecodingOptions, DecodingTask

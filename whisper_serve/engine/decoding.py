@@ -7,7 +7,7 @@ batch, so that the rest goes faster.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
@@ -36,6 +36,8 @@ class Prompt:
     max_tokens: int
     seed: int
     """Seeds the sampling of this row, so that its result does not depend on its batch mates."""
+    reach: int = 0
+    """A segment that ends before, in steps of 20 ms, may not be the last one: see `TokenRules`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,26 @@ class Sampled:
     """Over ``tokens`` and, where it was reached, the end of text."""
     no_speech_prob: float
     finished: bool
+    urged_at: int | None
+    """Which of ``tokens`` is the first that the row sampled only because it was not let stop."""
+
+    def until(self, stop: int) -> Sampled:
+        """The same, had the row stopped before that token."""
+        logprobs = self.logprobs[:stop]
+        return replace(
+            self, tokens=self.tokens[:stop], logprobs=logprobs, sum_logprob=sum(logprobs), finished=True, urged_at=None
+        )
+
+    def since(self, start: int) -> Sampled:
+        """What came from that token on."""
+        before = sum(self.logprobs[:start])
+        return replace(
+            self,
+            tokens=self.tokens[start:],
+            logprobs=self.logprobs[start:],
+            sum_logprob=self.sum_logprob - before,
+            urged_at=None,
+        )
 
 
 class GreedyDecoder:
@@ -71,13 +93,16 @@ class GreedyDecoder:
         self._longest = max(lengths)
         self._uneven = min(lengths) != self._longest
         self._limit = torch.tensor(self._limits, device=self._device)
-        self._rules = TokenRules(tokenizer, torch.tensor([p.timestamps for p in prompts], device=self._device))
+        timestamps = torch.tensor([p.timestamps for p in prompts], device=self._device)
+        reach = torch.tensor([p.reach for p in prompts], device=self._device)
+        self._rules = TokenRules(tokenizer, timestamps, reach)
         self._temperature = torch.tensor([p.temperature for p in prompts], device=self._device)
         self._samples = any(p.temperature > 0 for p in prompts)
         self._uniform = self._draw(steps)
         self._done = torch.zeros(len(prompts), dtype=torch.bool, device=self._device)
         self._tokens = torch.full((len(prompts), steps), tokenizer.eot, device=self._device)
         self._logprobs = torch.zeros((len(prompts), steps), device=self._device)
+        self._urged = torch.zeros((len(prompts), steps), dtype=torch.bool, device=self._device)
 
     def run(self) -> list[Sampled]:
         hidden, logits, no_speech = self._start()
@@ -134,6 +159,7 @@ class GreedyDecoder:
         tokens = tokens.masked_fill(self._done, self._tokenizer.eot)
         self._tokens[rows, step] = tokens
         self._logprobs[rows, step] = chosen.masked_fill(self._done, 0.0)
+        self._urged[rows, step] = self._rules.urged
         self._done = self._done | (tokens == self._tokenizer.eot) | (step + 1 >= self._limit)
         self._rules.update(tokens)
         return tokens
@@ -171,11 +197,19 @@ class GreedyDecoder:
     def _collect(self, no_speech: list[float]) -> list[Sampled]:
         eot = self._tokenizer.eot
         sampled = []
-        for tokens, logprobs, silence, limit in zip(
-            self._tokens.tolist(), self._logprobs.tolist(), no_speech, self._limits, strict=True
+        for tokens, logprobs, urged, silence, limit in zip(
+            self._tokens.tolist(),
+            self._logprobs.tolist(),
+            self._urged.tolist(),
+            no_speech,
+            self._limits,
+            strict=True,
         ):
             finished = eot in tokens[:limit]
             length = tokens.index(eot) if finished else limit
             total = sum(logprobs[: length + finished])
-            sampled.append(Sampled(tuple(tokens[:length]), tuple(logprobs[:length]), total, silence, finished))
+            urged_at = urged.index(True) if True in urged[:length] else None
+            sampled.append(
+                Sampled(tuple(tokens[:length]), tuple(logprobs[:length]), total, silence, finished, urged_at)
+            )
         return sampled

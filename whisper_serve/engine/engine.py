@@ -27,7 +27,7 @@ from .language import detect_by_group, detect_languages
 from .model import WhisperModel
 from .options import DecodingOptions
 from .results import DecodedSegment, DecodingResult, LanguageDetection, WindowResult
-from .segments import Segmentation, segment
+from .segments import SECONDS_PER_TIMESTAMP, Segmentation, segment
 from .tokenizer import WhisperTokenizer
 from .weights import AlignmentHeads, Weights
 from .words import with_words
@@ -146,7 +146,7 @@ class Engine:
 
         def decode(tasks: Sequence[_Task]) -> list[DecodingResult]:
             fresh = [task.fresh() for task in tasks]
-            self._decode_batch(fresh, [task.row for task in fresh])
+            self._decode_batch(fresh, [task.row for task in fresh], to_the_end=False)
             return [task.decodings[0] for task in fresh]
 
         return self._in_batches(self._tasks(windows, options), decode)
@@ -219,15 +219,19 @@ class Engine:
         cache = self.model.decoder.new_cache(self.encode(windows))
         return detect_languages(self.model, self.tokenizer, cache)
 
-    def _decode_batch(self, tasks: Sequence[_Task], groups: Sequence[Hashable]) -> Tensor:
-        """Add a decoding to each task, whose language is found out if it is not given; return the audio features."""
+    def _decode_batch(self, tasks: Sequence[_Task], groups: Sequence[Hashable], *, to_the_end: bool = True) -> Tensor:
+        """Add a decoding to each task, whose language is found out if it is not given; return the audio features.
+
+        Args:
+            to_the_end: whether the model, should it stop between two segments, is made to go on to the window's end.
+        """
         features = self.encode([task.audio for task in tasks])
         cache = self.model.decoder.new_cache(features)
         self._settle_languages(tasks, groups, cache)
         waiting = list(range(len(tasks)))
         attempt = 0
         while waiting:
-            rows = [self._prompt(tasks[i], attempt) for i in waiting]
+            rows = [self._prompt(tasks[i], attempt, to_the_end) for i in waiting]
             sampled = GreedyDecoder(self.model, self.tokenizer, cache, rows).run()
             failed = []
             for i, prompt, result in zip(waiting, rows, sampled, strict=True):
@@ -256,7 +260,7 @@ class Engine:
             tasks[i].language = detection.language
             tasks[i].language_probability = detection.probabilities[detection.language]
 
-    def _prompt(self, task: _Task, attempt: int) -> Prompt:
+    def _prompt(self, task: _Task, attempt: int, to_the_end: bool) -> Prompt:
         options = task.options
         tokens = self.tokenizer.initial_tokens(options, task.language)
         return Prompt(
@@ -266,9 +270,19 @@ class Engine:
             timestamps=options.timestamps,
             max_tokens=options.max_tokens or self.model.dims.n_text_ctx // 2,
             seed=attempt,
+            reach=max(0, int((task.duration - SHORTEST_REMAINDER) / SECONDS_PER_TIMESTAMP)) if to_the_end else 0,
         )
 
     def _decoding(self, task: _Task, prompt: Prompt, sampled: Sampled) -> DecodingResult:
+        """The row's result; if what it said when it had to go on is poor, only what it said before."""
+        decoding = self._as_decoding(task, prompt, sampled)
+        if sampled.urged_at is not None:
+            further = self._as_decoding(task, prompt, sampled.since(sampled.urged_at))
+            if not further.finished or needs_fallback(further, task.options) or is_silence(further, task.options):
+                return self._as_decoding(task, prompt, sampled.until(sampled.urged_at))
+        return decoding
+
+    def _as_decoding(self, task: _Task, prompt: Prompt, sampled: Sampled) -> DecodingResult:
         text = self.tokenizer.decode_with_special(sampled.tokens).strip()
         return DecodingResult(
             tokens=sampled.tokens,

@@ -21,8 +21,14 @@ NEGATIVE_INFINITY: Final = float("-inf")
 class TokenRules:
     """Rules for the rows of one batch, with what each row has sampled so far as state."""
 
-    def __init__(self, tokenizer: WhisperTokenizer, timestamps: Tensor) -> None:
-        """``timestamps`` (rows,) tells which rows predict times."""
+    def __init__(self, tokenizer: WhisperTokenizer, timestamps: Tensor, reach: Tensor | None = None) -> None:
+        """State of rows that have sampled nothing.
+
+        Args:
+            timestamps: bool (rows,), which rows predict times.
+            reach: (rows,), in steps of 20 ms: a text whose last segment ends before may not stop there. Without it
+                texts stop where they like, as openai-whisper's do.
+        """
         device = timestamps.device
         self._tokenizer = tokenizer
         self._suppressed = torch.tensor(tokenizer.suppressed, device=device)
@@ -34,6 +40,11 @@ class TokenRules:
         self._before_last = torch.ones_like(timestamps)
         # The last timestamp so far, and the first that may come next, in steps of 20 ms.
         self._latest = torch.full((len(timestamps),), -1, device=device)
+        self._reach = reach if reach is not None else torch.zeros_like(self._latest)
+        # Whether the last two tokens close one segment and open the next.
+        self._between = torch.zeros_like(timestamps)
+        self.urged = torch.zeros_like(timestamps)
+        """Rows (rows,) that would have stopped at the newest token, had ``reach`` let them."""
         self._earliest = torch.zeros_like(self._latest)
         self._any = bool(timestamps.any())
         self._first = True
@@ -43,6 +54,7 @@ class TokenRules:
         self._timestamps = self._timestamps[order]
         self._last, self._before_last = self._last[order], self._before_last[order]
         self._earliest, self._latest = self._earliest[order], self._latest[order]
+        self._reach, self._between, self.urged = self._reach[order], self._between[order], self.urged[order]
 
     def forbid(self, logits: Tensor) -> None:
         """Set the logits (rows, vocabulary) of forbidden tokens to −∞, in place; `prefer_times` comes behind."""
@@ -71,6 +83,11 @@ class TokenRules:
         too_early = rows[:, None] & (self._steps[: times.shape[1]] < self._earliest[:, None])
         times.masked_fill_(after_pair[:, None] | too_early, NEGATIVE_INFINITY)
         logits[:, : self._tokenizer.eot].masked_fill_(after_text_end[:, None], NEGATIVE_INFINITY)
+        end = logits[:, self._tokenizer.eot]
+        self.urged = (
+            self._between & (self._latest < self._reach) & (end > logits[:, : self._tokenizer.eot].amax(dim=-1))
+        )
+        end.masked_fill_(self.urged, NEGATIVE_INFINITY)
         if self._first:
             text.masked_fill_(rows[:, None], NEGATIVE_INFINITY)
             times[:, MAX_INITIAL_TIMESTAMP_INDEX + 1 :].masked_fill_(rows[:, None], NEGATIVE_INFINITY)
@@ -80,6 +97,7 @@ class TokenRules:
         index = tokens - self._tokenizer.timestamp_begin
         is_time = index >= 0
         self._latest = torch.where(is_time, index, self._latest)
+        self._between = is_time & self._last
         self._before_last = self._last if not self._first else torch.ones_like(self._last)
         self._last = is_time
         # The second half of a pair may repeat the first; any other timestamp must lie after the last.
