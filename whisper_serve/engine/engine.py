@@ -39,6 +39,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 SAMPLE_RATE: Final = 16_000
+SAMPLES_PER_PLACE: Final = 320
+"""Of the encoder's output: 20 ms."""
 BATCH_SIZES: Final = {"cpu": 16, "cuda": 64}
 """Windows a batch unless the caller says otherwise."""
 ENCODED_AT_ONCE: Final = {"cpu": 1}
@@ -130,7 +132,8 @@ class Engine:
 
     def _encode(self, windows: Sequence[Audio]) -> Tensor:
         mel = log_mel(pad_windows(windows, self.model.device), self.model.dims.n_mels)
-        features: Tensor = self.model.encoder(mel.to(self.model.dtype))
+        audio = -(-max(map(len, windows)) // SAMPLES_PER_PLACE)
+        features: Tensor = self.model.encoder(mel.to(self.model.dtype), audio)
         return features
 
     @torch.inference_mode()

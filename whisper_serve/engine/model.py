@@ -21,6 +21,7 @@ from .int8 import Int8Linear
 from .packed import PackedLinear
 from .phases import DECODER_STEP, phase
 from .screening import ScreenedVocabulary
+from .thinning import thinned
 from .weights import Dimensions, Weights
 
 TIMESTAMP_TOKENS: Final = 1501
@@ -50,8 +51,9 @@ class SelfAttention(nn.Module):
         query, key, value = self.qkv(x).chunk(3, dim=-1)
         return split_heads(query, self.n_head), split_heads(key, self.n_head), split_heads(value, self.n_head)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.finish(F.scaled_dot_product_attention(*self.project(x)))
+    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Attention within (rows, length, state); ``bias`` (length, length) is added to its scores."""
+        return self.finish(F.scaled_dot_product_attention(*self.project(x), attn_mask=bias))
 
     def finish(self, attended: Tensor) -> Tensor:
         projected: Tensor = self.out(merge_heads(attended))
@@ -109,8 +111,8 @@ class EncoderBlock(nn.Module):
         self.mlp = FeedForward(n_state)
         self.mlp_ln = nn.LayerNorm(n_state)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.attn_ln(x))
+    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        x = x + self.attn(self.attn_ln(x), bias)
         hidden: Tensor = x + self.mlp(self.mlp_ln(x))
         return hidden
 
@@ -171,17 +173,25 @@ class AudioEncoder(nn.Module):
         self.register_buffer("positional_embedding", torch.empty(dims.n_audio_ctx, state))
         self.blocks = nn.ModuleList(EncoderBlock(state, dims.n_audio_head) for _ in range(dims.n_audio_layer))
         self.ln_post = nn.LayerNorm(state)
+        self.thins_padding = False
 
     @phase("encoder")
-    def forward(self, mel: Tensor) -> Tensor:
-        """Log-mel (windows, n_mels, 3000) → audio features (windows, 1500, state)."""
+    def forward(self, mel: Tensor, audio: int | None = None) -> Tensor:
+        """Log-mel (windows, n_mels, 3000) → audio features (windows, 1500, state).
+
+        Args:
+            audio: how many of the 1500 places of the longest window are not padding.
+        """
         x = F.gelu(self.conv1(mel))
         x = F.gelu(self.conv2(x)).transpose(1, 2)
         x = x + self.positional_embedding
+        thinning = thinned(audio, x.shape[1]) if self.thins_padding and audio is not None else None
+        if thinning:
+            x = x[:, thinning.places]
         for block in self.blocks:
-            x = block(x)
+            x = block(x, thinning.bias if thinning else None)
         features: Tensor = self.ln_post(x)
-        return features
+        return thinning.expand(features) if thinning else features
 
 
 class TextDecoder(nn.Module):
@@ -284,10 +294,12 @@ class WhisperModel(nn.Module):
         return model
 
     def speed_up(self, *, int8: bool) -> None:
-        """Take what is faster on a CPU than plain float32 and as good: `compact_memory`, `screening` and `packed`.
+        """Take what is faster on a CPU than plain float32 and as good: the encoder thins the padding, and the decoder
+        has a `compact_memory`, `screening` and `packed` weights.
 
         With ``int8`` all linear layers are 8-bit integers, and so is the memory: faster still, and less exact.
         """
+        self.encoder.thins_padding = True
         self.decoder.screen = ScreenedVocabulary(
             self.decoder.token_embedding.weight, self.dims.n_vocab - TIMESTAMP_TOKENS
         )
