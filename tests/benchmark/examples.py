@@ -16,6 +16,7 @@ def row(system: str, seconds: float, workload: str = "one recording") -> Row:
         60.0,
         [Round(seconds, tokens=300, windows=3, fill=0.9)],
         {10: [0.1, 0.2], 30: [0.3]},
+        first_answer=3.21,
         word_errors=4.321,
         peak_rss=500_000_000,
     )

@@ -25,6 +25,8 @@ def test_systems_are_measured_side_by_side(small_corpus: Path) -> None:
         assert {clip: len(times) for clip, times in row.latencies.items()} == {10: 1, 30: 1}
         assert row.rtfx
         assert row.peak_rss > 100_000_000
+        assert row.first_answer is not None
+        assert row.first_answer > min(times[0] for times in row.latencies.values())
         assert row.word_errors is None  # of random weights
     assert engine.rounds[0].tokens == 4
     assert 0.05 < (engine.fill or 0) < 0.15

@@ -25,9 +25,9 @@ def test_markdown_has_a_line_for_each_system() -> None:
     text = markdown_table(report(row("openai-whisper", 2.0), FAILED))
     cells = [re.split(r" (?<!\\)\| ", line.strip("| ")) for line in text.splitlines() if line.startswith("| ")]
     titles, rule, measured, failed = cells
-    assert (len(titles), len(rule), len(failed)) == (12, 12, 12)
+    assert (len(titles), len(rule), len(failed)) == (13, 13, 13)
     assert measured[:8] == ["openai-whisper", "one recording", "30.0", "1.00", "1.50", "150", "90 %", "4.32"]
-    assert measured[8:11] == ["150 / 195", "300 / 300", "500"]
+    assert measured[8:12] == ["150 / 195", "300 / 300", "3.2", "500"]
     assert failed[0] == "engine-int8"
     assert failed[2] == "–"
     assert failed[-1] == r"failed: a \| b [red]"

@@ -33,6 +33,8 @@ class Row:
     rounds: list[Round] = field(default_factory=list)
     latencies: dict[int, list[float]] = field(default_factory=dict)
     """Seconds that each request took, by the length of its clip in seconds."""
+    first_answer: float | None = None
+    """Seconds from the start of its process to the answer to a first clip, which lets it compile what it needs."""
     word_errors: float | None = None
     """Percent."""
     peak_rss: int = 0

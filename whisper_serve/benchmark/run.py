@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -60,13 +61,18 @@ class Contestant:
     def concurrency(self) -> int:
         return REQUESTS_AT_ONCE if self.system.workload == "8 requests" else 1
 
-    def start(self, setup: Setup, commands: Commands) -> None:
+    def start(self, setup: Setup, commands: Commands, first: Path) -> None:
+        """Start its process and have it answer a first clip, so that the first round pays for nothing."""
         try:
-            self.worker = Worker(commands(self.system, setup), setup.threads)
+            arguments = commands(self.system, setup)
+            started = time.perf_counter()
+            self.worker = Worker(arguments, setup.threads)
         except Unavailable as error:
             self.row.problem = f"not available: {error}"
         except BenchmarkError as error:
             self.row.problem = f"failed: {error}"
+        if self.ask([first]):
+            self.row.first_answer = time.perf_counter() - started
 
     def ask(self, files: Sequence[Path]) -> Answer | None:
         """The answer, or None if it does not run any more."""
@@ -149,8 +155,7 @@ def _race(
 
         for one in contestants:
             step(f"starting {one.system.name}")
-            one.start(setup, commands)
-            one.ask([material.clips[min(material.clips)]])  # so that the first round pays for nothing
+            one.start(setup, commands, material.clips[min(material.clips)])
         told = not setup.random and plan.tokens is None
         for number in range(1, plan.rounds + 1):
             for one in contestants:

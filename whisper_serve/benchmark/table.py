@@ -18,7 +18,7 @@ from whisper_serve.benchmark.workload import CLIP_SECONDS
 
 UNKNOWN = "–"
 NOTE = "note"
-CONSOLE_WIDTH = 120
+CONSOLE_WIDTH = 130
 """Characters that the table needs on the console."""
 
 
@@ -48,6 +48,7 @@ COLUMNS: Mapping[str, Callable[[Report, Row], str]] = {
     "fill": lambda _, row: _percent(row.fill),
     "WER %": lambda _, row: _number(row.word_errors, 2),
     **{f"{clip} s: p50 / p95 ms": _latency(clip) for clip in CLIP_SECONDS},
+    "first answer s": lambda _, row: _number(row.first_answer),
     "memory MB": lambda _, row: f"{row.peak_rss / 1e6:.0f}" if row.peak_rss else UNKNOWN,
     NOTE: lambda _, row: row.problem,
 }
@@ -64,7 +65,7 @@ def console_table(report: Report) -> Group:
     caption = escape(" ".join(report.notes))
     table = Table(title=escape(heading(report)), caption=caption, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for title in columns:
-        header = title.replace(": ", "\n").replace(" MB", "\nMB")
+        header = title.replace(": ", "\n").replace(" MB", "\nMB").replace("first answer s", "first\nanswer\ns")
         table.add_column(header, justify="left" if title in _LEFT else "right", no_wrap=True)
     for workload, rows in groupby(report.rows, key=lambda row: row.workload):
         table.add_row(f"[bold]{workload}[/bold]")
