@@ -200,7 +200,8 @@ class TextDecoder(nn.Module):
     def __init__(self, dims: Dimensions) -> None:
         super().__init__()
         state = dims.n_text_state
-        self.token_embedding = nn.Embedding(dims.n_vocab, state)
+        # Not nn.Embedding itself: its random numbers, which nobody needs, make PyTorch import its compiler for a second.
+        self.token_embedding = nn.Embedding.from_pretrained(torch.empty(dims.n_vocab, state))
         self.positional_embedding = nn.Parameter(torch.empty(dims.n_text_ctx, state))
         self.blocks = nn.ModuleList(DecoderBlock(state, dims.n_text_head) for _ in range(dims.n_text_layer))
         self.ln = nn.LayerNorm(state)
