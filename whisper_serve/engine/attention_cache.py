@@ -81,13 +81,20 @@ def kept_rows(tensor: Tensor, order: Sequence[int]) -> Tensor:
     return tensor[: len(order)]
 
 
-def compact_order(alive: Sequence[int]) -> list[int]:
+def compact_order(alive: Sequence[int], room: int | None = None) -> list[int]:
     """Order that closes the gaps of finished rows by moving rows from the end.
+
+    Args:
+        room: more rows than those alive, where some finished ones are to stay: they come behind.
 
     >>> compact_order([0, 2, 5])
     [0, 5, 2]
+    >>> compact_order([0, 2, 5], room=4)
+    [0, 5, 2, 3]
     """
     size = len(alive)
     from_end = [row for row in alive if row >= size]
     kept = set(alive)
-    return [row if row in kept else from_end.pop() for row in range(size)]
+    finished = [row for row in range(size) if row not in kept]
+    front = [row if row in kept else from_end.pop() for row in range(size)]
+    return front + [finished.pop() if row in kept else row for row in range(size, room or size)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import torch
+from torch import Tensor
 
 from . import int8
 
@@ -58,6 +59,11 @@ def resolve_precision(name: DtypeName, device: torch.device) -> Precision:
         return Precision(torch.float32, fast=int8.available())
     # Ampere (compute capability 8) is the first with bfloat16 arithmetic; older ones emulate it slowly.
     return Precision(torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16)
+
+
+def upload(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy from the host to a device, without waiting for what a GPU is at."""
+    return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -19,7 +19,7 @@ from whisper.utils import compression_ratio
 
 from .alignment import Said, default_heads, token_times
 from .attention_cache import KeyValueCache
-from .decoding import GreedyDecoder, Prompt, Sampled
+from .decoding import GreedyDecoder, Sampled
 from .devices import DeviceName, DtypeName, is_out_of_memory, release_memory, resolve_device, resolve_precision
 from .fallback import is_silence, needs_fallback
 from .features import log_mel, pad_windows
@@ -28,6 +28,7 @@ from .model import WhisperModel
 from .options import DecodingOptions
 from .results import DecodedSegment, DecodingResult, LanguageDetection, WindowResult
 from .segments import SECONDS_PER_TIMESTAMP, Segmentation, segment
+from .state import Prompt
 from .tokenizer import WhisperTokenizer
 from .weights import AlignmentHeads, Weights
 from .words import with_words

@@ -11,6 +11,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from .row_tensors import RowTensors
 from .tokenizer import WhisperTokenizer
 
 MAX_INITIAL_TIMESTAMP_INDEX: Final = 50
@@ -18,55 +19,69 @@ MAX_INITIAL_TIMESTAMP_INDEX: Final = 50
 NEGATIVE_INFINITY: Final = float("-inf")
 
 
-class TokenRules:
-    """Rules for the rows of one batch, with what each row has sampled so far as state."""
+class TokenRules(RowTensors):
+    """Rules for the rows of one batch, with what each row has sampled so far as state, which is updated in place."""
+
+    urged: Tensor
+    """Rows (rows,) that would have stopped at the newest token, had ``reach`` let them."""
+    _timestamps: Tensor
+    _reach: Tensor
+    _last: Tensor
+    """Whether the last token, and the one before it, was a timestamp."""
+    _before_last: Tensor
+    _between: Tensor
+    """Whether the last two tokens close one segment and open the next."""
+    _latest: Tensor
+    """The last timestamp so far, and the first that may come next, in steps of 20 ms."""
+    _earliest: Tensor
 
     def __init__(self, tokenizer: WhisperTokenizer, timestamps: Tensor, reach: Tensor | None = None) -> None:
-        """State of rows that have sampled nothing.
-
-        Args:
-            timestamps: bool (rows,), which rows predict times.
-            reach: (rows,), in steps of 20 ms: a text whose last segment ends before may not stop there. Without it
-                texts stop where they like, as openai-whisper's do.
-        """
+        """State of rows that have sampled nothing: see `start`. Without ``reach`` texts stop where they like."""
         device = timestamps.device
         self._tokenizer = tokenizer
         self._suppressed = torch.tensor(tokenizer.suppressed, device=device)
         self._blank = torch.tensor(tokenizer.blank, device=device)
         self._steps = torch.arange(1501, device=device)
-        self._timestamps = timestamps
-        # Whether the last token, and the one before it, was a timestamp; a text starts as if one had come before.
-        self._last = torch.zeros_like(timestamps)
-        self._before_last = torch.ones_like(timestamps)
-        # The last timestamp so far, and the first that may come next, in steps of 20 ms.
-        self._latest = torch.full((len(timestamps),), -1, device=device)
-        self._reach = reach if reach is not None else torch.zeros_like(self._latest)
-        # Whether the last two tokens close one segment and open the next.
-        self._between = torch.zeros_like(timestamps)
-        self.urged = torch.zeros_like(timestamps)
-        """Rows (rows,) that would have stopped at the newest token, had ``reach`` let them."""
-        self._earliest = torch.zeros_like(self._latest)
-        self._any = bool(timestamps.any())
-        self._first = True
+        flags = ("urged", "_timestamps", "_last", "_before_last", "_between")
+        numbers = ("_reach", "_latest", "_earliest")
+        super().__init__(
+            **{name: torch.zeros_like(timestamps) for name in flags},
+            **{name: torch.zeros(len(timestamps), dtype=torch.long, device=device) for name in numbers},
+        )
+        self.start(timestamps, self._reach if reach is None else reach, timed=bool(timestamps.any()))
 
-    def keep(self, order: Tensor) -> None:
-        """Row ``i`` becomes what row ``order[i]`` was."""
-        self._timestamps = self._timestamps[order]
-        self._last, self._before_last = self._last[order], self._before_last[order]
-        self._earliest, self._latest = self._earliest[order], self._latest[order]
-        self._reach, self._between, self.urged = self._reach[order], self._between[order], self.urged[order]
+    def start(self, timestamps: Tensor, reach: Tensor, *, timed: bool) -> None:
+        """Forget what the rows in use have sampled.
+
+        Args:
+            timestamps: bool (rows,), which rows predict times.
+            reach: (rows,), in steps of 20 ms: a text whose last segment ends before may not stop there, as
+                openai-whisper's may.
+            timed: whether any row predicts times.
+        """
+        self._timestamps.copy_(timestamps)
+        self._reach.copy_(reach)
+        self.urged.zero_()
+        # A text starts as if a timestamp had come before.
+        self._last.zero_()
+        self._before_last.fill_(True)
+        self._between.zero_()
+        self._latest.fill_(-1)
+        self._earliest.zero_()
+        self.timed = timed
+        self._first = True
 
     def forbid(self, logits: Tensor) -> None:
         """Set the logits (rows, vocabulary) of forbidden tokens to −∞, in place; `prefer_times` comes behind."""
         if self._first:
             logits.index_fill_(1, self._blank, NEGATIVE_INFINITY)
         logits.index_fill_(1, self._suppressed, NEGATIVE_INFINITY)
-        if self._any:
+        if self.timed:
             self._forbid_times(logits)
 
     def prefer_times(self, logits: Tensor) -> None:
         """Forbid text where timestamps together are likelier than the likeliest text."""
-        if self._any:
+        if self.timed:
             begin = self._tokenizer.timestamp_begin
             text, times = logits[:, :begin], logits[:, begin:]
             likelier = self._timestamps & (times.logsumexp(dim=-1) > text.amax(dim=-1))
@@ -84,9 +99,8 @@ class TokenRules:
         times.masked_fill_(after_pair[:, None] | too_early, NEGATIVE_INFINITY)
         logits[:, : self._tokenizer.eot].masked_fill_(after_text_end[:, None], NEGATIVE_INFINITY)
         end = logits[:, self._tokenizer.eot]
-        self.urged = (
-            self._between & (self._latest < self._reach) & (end > logits[:, : self._tokenizer.eot].amax(dim=-1))
-        )
+        wants_to_end = end > logits[:, : self._tokenizer.eot].amax(dim=-1)
+        self.urged.copy_(self._between & (self._latest < self._reach) & wants_to_end)
         end.masked_fill_(self.urged, NEGATIVE_INFINITY)
         if self._first:
             text.masked_fill_(rows[:, None], NEGATIVE_INFINITY)
@@ -96,11 +110,12 @@ class TokenRules:
         """Take in the tokens (rows,) that were sampled."""
         index = tokens - self._tokenizer.timestamp_begin
         is_time = index >= 0
-        self._latest = torch.where(is_time, index, self._latest)
-        self._between = is_time & self._last
-        self._before_last = self._last if not self._first else torch.ones_like(self._last)
-        self._last = is_time
+        self._latest.copy_(torch.where(is_time, index, self._latest))
+        self._between.copy_(is_time & self._last)
+        if not self._first:
+            self._before_last.copy_(self._last)
+        self._last.copy_(is_time)
         # The second half of a pair may repeat the first; any other timestamp must lie after the last.
         repeat_allowed = is_time & ~self._before_last
-        self._earliest = self._latest + (~repeat_allowed).long()
+        self._earliest.copy_(self._latest + (~repeat_allowed).long())
         self._first = False
