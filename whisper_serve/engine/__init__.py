@@ -1,9 +1,10 @@
 """The batched Whisper engine: torch, no server."""
 
 from .devices import DeviceError, resolve_device
-from .engine import SAMPLE_RATE, Engine
+from .engine import Engine
 from .options import FALLBACK_TEMPERATURES, DecodingOptions
 from .results import DecodedSegment, DecodedWord, DecodingResult, LanguageDetection, WindowResult
+from .task import SAMPLE_RATE
 from .tokenizer import WhisperTokenizer
 
 __all__ = [

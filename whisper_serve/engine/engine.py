@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final, TypeVar
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from whisper.utils import compression_ratio
@@ -29,56 +27,22 @@ from .options import DecodingOptions
 from .results import DecodedSegment, DecodingResult, LanguageDetection, WindowResult
 from .segments import SECONDS_PER_TIMESTAMP, Segmentation, segment
 from .state import Prompt
+from .task import SHORTEST_REMAINDER, Audio, WindowTask
 from .tokenizer import WhisperTokenizer
 from .weights import AlignmentHeads, Weights
 from .words import with_words
 
 log = logging.getLogger(__name__)
 
-Audio = npt.NDArray[np.float32]
 T = TypeVar("T")
 R = TypeVar("R")
 
-SAMPLE_RATE: Final = 16_000
 SAMPLES_PER_PLACE: Final = 320
 """Of the encoder's output: 20 ms."""
 BATCH_SIZES: Final = {"cpu": 16, "cuda": 64}
 """Windows a batch unless the caller says otherwise."""
 ENCODED_AT_ONCE: Final = {"cpu": 1}
 """Windows that the encoder takes together, of a batch: on a CPU one fits its caches better than several."""
-SHORTEST_REMAINDER: Final = 1.0
-"""Seconds; what the model left of a window is decoded on its own only if it is longer than this."""
-MAX_CONTINUATIONS: Final = 8
-"""Decodings a window at most, should the model advance in tiny steps."""
-
-
-@dataclass(slots=True)
-class _Task:
-    """A window on its way through the engine: what is left of it, and what has been heard so far."""
-
-    row: int
-    audio: Audio
-    options: DecodingOptions
-    language: str = ""
-    """The options' language, or the one that was detected."""
-    language_probability: float | None = None
-    offset: float = 0.0
-    fallbacks: int = 0
-    segments: list[DecodedSegment] = field(default_factory=list)
-    decodings: list[DecodingResult] = field(default_factory=list)
-
-    def fresh(self) -> _Task:
-        """The same window, of which nothing has been heard."""
-        return replace(self, segments=[], decodings=[])
-
-    @property
-    def duration(self) -> float:
-        return len(self.audio) / SAMPLE_RATE
-
-    @property
-    def silent_since(self) -> float:
-        """When the speech that was heard so far ended."""
-        return self.segments[-1].end if self.segments else 0.0
 
 
 class Engine:
@@ -148,7 +112,7 @@ class Engine:
     ) -> list[DecodingResult]:
         """One decoding of each window, with fallback, not cut into segments."""
 
-        def decode(tasks: Sequence[_Task]) -> list[DecodingResult]:
+        def decode(tasks: Sequence[WindowTask]) -> list[DecodingResult]:
             fresh = [task.fresh() for task in tasks]
             self._decode_batch(fresh, [task.row for task in fresh], to_the_end=False)
             return [task.decodings[0] for task in fresh]
@@ -174,7 +138,7 @@ class Engine:
             ValueError: a window is too long, or its options ask for what this model cannot do.
         """
 
-        def transcribe(tasks: Sequence[_Task]) -> list[WindowResult]:
+        def transcribe(tasks: Sequence[WindowTask]) -> list[WindowResult]:
             fresh = [task.fresh() for task in tasks]
             features = self._decode_batch(fresh, [groups[task.row] if groups else task.row for task in fresh])
             waiting = self._take_segments(fresh, features)
@@ -185,14 +149,16 @@ class Engine:
 
         return self._in_batches(self._tasks(windows, options), transcribe)
 
-    def _tasks(self, windows: Sequence[Audio], options: DecodingOptions | Sequence[DecodingOptions]) -> list[_Task]:
+    def _tasks(
+        self, windows: Sequence[Audio], options: DecodingOptions | Sequence[DecodingOptions]
+    ) -> list[WindowTask]:
         each = [options] * len(windows) if isinstance(options, DecodingOptions) else list(options)
         if len(each) != len(windows):
             raise ValueError(f"{len(windows)} windows need as many options, not {len(each)}")
         for one in each:
             self.tokenizer.check(one.language, one.task)
         return [
-            _Task(row, audio, one, one.language or "")
+            WindowTask(row, audio, one, one.language or "")
             for row, (audio, one) in enumerate(zip(windows, each, strict=True))
         ]
 
@@ -223,7 +189,9 @@ class Engine:
         cache = self.model.decoder.new_cache(self.encode(windows))
         return detect_languages(self.model, self.tokenizer, cache)
 
-    def _decode_batch(self, tasks: Sequence[_Task], groups: Sequence[Hashable], *, to_the_end: bool = True) -> Tensor:
+    def _decode_batch(
+        self, tasks: Sequence[WindowTask], groups: Sequence[Hashable], *, to_the_end: bool = True
+    ) -> Tensor:
         """Add a decoding to each task, whose language is found out if it is not given; return the audio features.
 
         Args:
@@ -252,7 +220,7 @@ class Engine:
                 cache = self.model.decoder.new_cache(features[waiting])
         return features
 
-    def _settle_languages(self, tasks: Sequence[_Task], groups: Sequence[Hashable], cache: KeyValueCache) -> None:
+    def _settle_languages(self, tasks: Sequence[WindowTask], groups: Sequence[Hashable], cache: KeyValueCache) -> None:
         """Find out the languages that are not given; a group's windows share one."""
         unknown = [i for i, task in enumerate(tasks) if not task.language]
         if not unknown:
@@ -264,7 +232,7 @@ class Engine:
             tasks[i].language = detection.language
             tasks[i].language_probability = detection.probabilities[detection.language]
 
-    def _prompt(self, task: _Task, attempt: int, to_the_end: bool) -> Prompt:
+    def _prompt(self, task: WindowTask, attempt: int, to_the_end: bool) -> Prompt:
         options = task.options
         tokens = self.tokenizer.initial_tokens(options, task.language)
         return Prompt(
@@ -277,7 +245,7 @@ class Engine:
             reach=max(0, int((task.duration - SHORTEST_REMAINDER) / SECONDS_PER_TIMESTAMP)) if to_the_end else 0,
         )
 
-    def _decoding(self, task: _Task, prompt: Prompt, sampled: Sampled) -> DecodingResult:
+    def _decoding(self, task: WindowTask, prompt: Prompt, sampled: Sampled) -> DecodingResult:
         """The row's result; if what it said when it had to go on is poor, only what it said before."""
         decoding = self._as_decoding(task, prompt, sampled)
         if sampled.urged_at is not None:
@@ -286,7 +254,7 @@ class Engine:
                 return self._as_decoding(task, prompt, sampled.until(sampled.urged_at))
         return decoding
 
-    def _as_decoding(self, task: _Task, prompt: Prompt, sampled: Sampled) -> DecodingResult:
+    def _as_decoding(self, task: WindowTask, prompt: Prompt, sampled: Sampled) -> DecodingResult:
         text = self.tokenizer.decode_with_special(sampled.tokens).strip()
         return DecodingResult(
             tokens=sampled.tokens,
@@ -301,7 +269,7 @@ class Engine:
             finished=sampled.finished,
         )
 
-    def _take_segments(self, tasks: Sequence[_Task], features: Tensor) -> list[_Task]:
+    def _take_segments(self, tasks: Sequence[WindowTask], features: Tensor) -> list[WindowTask]:
         """Add the newest decodings' segments; return the tasks of which the rest is still to be decoded."""
         found = [self._segmentation(task) for task in tasks]
         rows = [i for i, task in enumerate(tasks) if task.options.word_timestamps and found[i].segments]
@@ -309,16 +277,16 @@ class Engine:
             timed = self._with_words([tasks[i] for i in rows], [found[i].segments for i in rows], features[rows])
             for i, segments in zip(rows, timed, strict=True):
                 found[i] = replace(found[i], segments=segments)
-        return [task for task, one in zip(tasks, found, strict=True) if _advance(task, one)]
+        return [task for task, one in zip(tasks, found, strict=True) if task.advance(one)]
 
-    def _segmentation(self, task: _Task) -> Segmentation:
+    def _segmentation(self, task: WindowTask) -> Segmentation:
         newest = task.decodings[-1]
         if is_silence(newest, task.options):
             return Segmentation((), task.duration)
         return segment(newest, self.tokenizer, task.duration)
 
     def _with_words(
-        self, tasks: Sequence[_Task], segments: Sequence[tuple[DecodedSegment, ...]], features: Tensor
+        self, tasks: Sequence[WindowTask], segments: Sequence[tuple[DecodedSegment, ...]], features: Tensor
     ) -> list[tuple[DecodedSegment, ...]]:
         rows = [self._said(task, own) for task, own in zip(tasks, segments, strict=True)]
         times = token_times(self.model, self.alignment_heads, features, rows, self.tokenizer.eot)
@@ -327,12 +295,12 @@ class Engine:
             for task, own, when in zip(tasks, segments, times, strict=True)
         ]
 
-    def _said(self, task: _Task, segments: Sequence[DecodedSegment]) -> Said:
+    def _said(self, task: WindowTask, segments: Sequence[DecodedSegment]) -> Said:
         prompt = self.tokenizer.start_sequence(task.language, task.options.task, timestamps=False)
         text = [token for one in segments for token in one.tokens if token < self.tokenizer.eot]
         return Said(prompt, text, task.duration)
 
-    def _result(self, task: _Task) -> WindowResult:
+    def _result(self, task: WindowTask) -> WindowResult:
         return WindowResult(
             language=task.language,
             language_probability=task.language_probability,
@@ -342,12 +310,4 @@ class Engine:
         )
 
 
-def _advance(task: _Task, found: Segmentation) -> bool:
-    """Add the segments of the task's newest decoding; True where the rest of the window is still to be decoded."""
-    task.segments += [one.shifted(task.offset) for one in found.segments]
-    remainder = task.duration - found.consumed
-    if found.consumed <= 0 or remainder <= SHORTEST_REMAINDER or len(task.decodings) >= MAX_CONTINUATIONS:
-        return False
-    task.audio = task.audio[round(found.consumed * SAMPLE_RATE) :]
-    task.offset += found.consumed
-    return True
+__all__ = ["Audio", "Engine"]
