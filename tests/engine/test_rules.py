@@ -79,15 +79,16 @@ def test_rows_keep_their_state_when_others_leave() -> None:
 def test_a_text_stops_between_segments_only_near_the_end(
     sampled: tuple[int | str, ...], reach: int, urged: bool, timestamps: bool
 ) -> None:
-    rules = TokenRules(OURS, torch.tensor([timestamps]), torch.tensor([reach]))
+    # The second row sees to it that there are times in the batch.
+    rules = TokenRules(OURS, torch.tensor([timestamps, True]), torch.tensor([reach, 0]))
     for token in sampled:
-        rules.update(torch.tensor([THEIRS.timestamp_begin + token if isinstance(token, int) else 11]))
+        rules.update(torch.tensor([THEIRS.timestamp_begin + token if isinstance(token, int) else 11, 11]))
     urged = urged and timestamps
     for likelier, expected in ((THEIRS.eot, urged), (12, False)):
-        logits = torch.zeros(1, TINY.n_vocab)
+        logits = torch.zeros(2, TINY.n_vocab)
         logits[0, likelier] = 5.0
         rules.forbid(logits)
-        assert rules.urged.tolist() == [expected]
+        assert rules.urged.tolist() == [expected, False]
         assert (logits[0, THEIRS.eot] == float("-inf")).item() == (expected or not sampled)
 
 

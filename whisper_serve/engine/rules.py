@@ -100,7 +100,7 @@ class TokenRules(RowTensors):
         logits[:, : self._tokenizer.eot].masked_fill_(after_text_end[:, None], NEGATIVE_INFINITY)
         end = logits[:, self._tokenizer.eot]
         wants_to_end = end > logits[:, : self._tokenizer.eot].amax(dim=-1)
-        self.urged.copy_(self._between & (self._latest < self._reach) & wants_to_end)
+        self.urged.copy_(rows & self._between & (self._latest < self._reach) & wants_to_end)
         end.masked_fill_(self.urged, NEGATIVE_INFINITY)
         if self._first:
             text.masked_fill_(rows[:, None], NEGATIVE_INFINITY)
