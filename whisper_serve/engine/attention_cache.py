@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from .devices import upload
+from .phases import phase
+from .weights import Dimensions
 
 
 class CrossMemory(Protocol):
@@ -71,6 +76,49 @@ class KeyValueCache:
         for memory in self.cross:
             memory.keep(order)
         self.rows = len(order)
+
+
+class StaticCache(KeyValueCache):
+    """A cache for batches of up to ``rows`` rows with all of the text context, whose memory outlives them."""
+
+    def __init__(self, dims: Dimensions, rows: int, dtype: torch.dtype, device: torch.device) -> None:
+        super().__init__((), torch.zeros(rows, 1, dims.n_text_state, dtype=dtype, device=device), dims.n_text_head)
+        contexts = (dims.n_text_ctx, dims.n_text_ctx, dims.n_audio_ctx, dims.n_audio_ctx)
+        self._whole = [
+            [self._like.new_zeros(rows, self._heads, context, self._size) for context in contexts]
+            for _ in range(dims.n_text_layer)
+        ]
+        self.resize(rows)
+
+    def resize(self, rows: int) -> None:
+        """Have the first ``rows`` in use."""
+        self.rows = rows
+        used = [[tensor[:rows] for tensor in layer] for layer in self._whole]
+        self.self_keys = [layer[0] for layer in used]
+        self.self_values = [layer[1] for layer in used]
+        self.cross = [PlainCrossMemory(layer[2], layer[3]) for layer in used]
+
+    @phase("audio memory")
+    def fill(self, keys_values: Iterable[tuple[Tensor, Tensor]], rows: int) -> None:
+        """Begin a batch, with each layer's keys and values of the audio (rows, heads, audio context, head size)."""
+        self.resize(rows)
+        for layer, both in zip(self._whole, keys_values, strict=True):
+            for memory, computed in zip(layer[2:], both, strict=True):
+                memory[:rows] = computed
+
+    def reserve(self, context: int) -> None:
+        """Forget what was decoded before: there is room for any context."""
+        for tensor in (*self.self_keys, *self.self_values):
+            tensor.zero_()
+
+    def keep(self, order: Sequence[int]) -> None:
+        moved = [(row, source) for row, source in enumerate(order) if row != source]
+        if moved:
+            rows, sources = upload(torch.tensor(moved), self._like.device).unbind(dim=1)
+            for layer in self._whole:
+                for tensor in layer:
+                    tensor[rows] = tensor[sources]
+        self.resize(len(order))
 
 
 def kept_rows(tensor: Tensor, order: Sequence[int]) -> Tensor:

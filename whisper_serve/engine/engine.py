@@ -1,14 +1,16 @@
 """Batched Whisper: windows of audio in, text with times out.
 
 The engine knows nothing of files, servers or requests. It takes windows of at most 30 s (float32, mono, 16 kHz), each
-with its own options, and answers in the same order. It holds no state between calls: several threads may use one.
+with its own options, and answers in the same order. Several threads may use one.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Final, TypeVar
 
 import torch
@@ -18,9 +20,19 @@ from whisper.utils import compression_ratio
 from .alignment import Said, default_heads, token_times
 from .attention_cache import KeyValueCache
 from .decoding import GreedyDecoder, Sampled
-from .devices import DeviceName, DtypeName, is_out_of_memory, release_memory, resolve_device, resolve_precision
+from .devices import (
+    DeviceError,
+    DeviceName,
+    DtypeName,
+    is_out_of_memory,
+    release_memory,
+    resolve_device,
+    resolve_precision,
+)
 from .fallback import is_silence, needs_fallback
 from .features import log_mel, pad_windows
+from .graph_decoding import GraphDecoder
+from .graphs import CudaGraphs, MakeGraphs
 from .language import detect_by_group, detect_languages
 from .model import WhisperModel
 from .options import DecodingOptions
@@ -31,6 +43,7 @@ from .task import SHORTEST_REMAINDER, Audio, WindowTask
 from .tokenizer import WhisperTokenizer
 from .weights import AlignmentHeads, Weights
 from .words import with_words
+from .workspace import Workspace, Workspaces
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +67,14 @@ class Engine:
         name: str,
         batch_size: int | None = None,
         alignment_heads: AlignmentHeads | None = None,
+        graphs: MakeGraphs | None = None,
     ) -> None:
         self.name = name
         self.model = model
         self.alignment_heads = alignment_heads or default_heads(model.dims)
         self.tokenizer = WhisperTokenizer(model.dims)
         self.batch_size = batch_size or BATCH_SIZES.get(model.device.type, 16)
+        self._workspaces = Workspaces(model, self.tokenizer, partial(graphs, model.device)) if graphs else None
 
     @classmethod
     def load(
@@ -69,6 +84,7 @@ class Engine:
         dtype: DtypeName = "auto",
         *,
         batch_size: int | None = None,
+        graphs: bool | None = None,
     ) -> Engine:
         """Put a model on a device.
 
@@ -77,16 +93,21 @@ class Engine:
             dtype: ``auto`` is bfloat16 on a GPU that has it, else float16; on a CPU float32, with integers where they
                 are as good. ``float32`` is that alone. ``int8`` is the fastest on x86 CPUs, and a little less exact.
             batch_size: most windows computed together; fewer once memory did not suffice.
+            graphs: whether to decode by CUDA graphs; by default on each CUDA device.
 
         Raises:
-            DeviceError: the device is not there, or the type is unknown.
+            DeviceError: the device is not there or has no graphs, or the type is unknown.
         """
         where = resolve_device(device)
         precision = resolve_precision(dtype, where)
+        on_gpu = where.type == "cuda"
+        if graphs and not on_gpu:
+            raise DeviceError(f"graphs are for CUDA devices, not {str(where)!r}")
         model = WhisperModel.from_weights(weights, where, precision.dtype)
         if precision.fast:
             model.speed_up(int8=precision.int8)
-        return cls(model, weights.name, batch_size, weights.alignment_heads)
+        make_graphs = CudaGraphs if on_gpu and graphs is not False else None
+        return cls(model, weights.name, batch_size, weights.alignment_heads, make_graphs)
 
     @torch.inference_mode()
     def encode(self, windows: Sequence[Audio]) -> Tensor:
@@ -182,6 +203,8 @@ class Engine:
             else:
                 continue
             # Only here are the tensors gone that the error's traceback held.
+            if self._workspaces:
+                self._workspaces.release()
             release_memory(self.model.device)
         return results
 
@@ -198,27 +221,41 @@ class Engine:
             to_the_end: whether the model, should it stop between two segments, is made to go on to the window's end.
         """
         features = self.encode([task.audio for task in tasks])
-        cache = self.model.decoder.new_cache(features)
-        self._settle_languages(tasks, groups, cache)
-        waiting = list(range(len(tasks)))
-        attempt = 0
-        while waiting:
-            rows = [self._prompt(tasks[i], attempt, to_the_end) for i in waiting]
-            sampled = GreedyDecoder(self.model, self.tokenizer, cache, rows).run()
-            failed = []
-            for i, prompt, result in zip(waiting, rows, sampled, strict=True):
-                task = tasks[i]
-                decoding = self._decoding(task, prompt, result)
-                if attempt + 1 < len(task.options.temperatures) and needs_fallback(decoding, task.options):
-                    task.fallbacks += 1
-                    failed.append(i)
-                else:
-                    task.decodings.append(decoding)
-            waiting = failed
-            attempt += 1
-            if waiting:
-                cache = self.model.decoder.new_cache(features[waiting])
+        lease = self._workspaces.lease(len(tasks), self.batch_size) if self._workspaces else nullcontext()
+        with lease as workspace:
+            cache = self._cache(features, workspace)
+            self._settle_languages(tasks, groups, cache)
+            waiting = list(range(len(tasks)))
+            attempt = 0
+            while waiting:
+                prompts = [self._prompt(tasks[i], attempt, to_the_end) for i in waiting]
+                sampled = self._decoder(cache, prompts, workspace).run()
+                tried = zip(waiting, prompts, sampled, strict=True)
+                waiting = [i for i, prompt, result in tried if not self._accept(tasks[i], prompt, result, attempt)]
+                attempt += 1
+                if waiting:
+                    cache = self._cache(features[waiting], workspace)
         return features
+
+    def _cache(self, features: Tensor, workspace: Workspace | None) -> KeyValueCache:
+        if workspace is None:
+            return self.model.decoder.new_cache(features)
+        workspace.cache.fill(self.model.decoder.keys_values(features), len(features))
+        return workspace.cache
+
+    def _decoder(self, cache: KeyValueCache, prompts: Sequence[Prompt], workspace: Workspace | None) -> GreedyDecoder:
+        if workspace is None:
+            return GreedyDecoder(self.model, self.tokenizer, cache, prompts)
+        return GraphDecoder(self.model, self.tokenizer, workspace, prompts)
+
+    def _accept(self, task: WindowTask, prompt: Prompt, sampled: Sampled, attempt: int) -> bool:
+        """Add a decoding to the task, unless it is poor and there is another temperature to try."""
+        decoding = self._decoding(task, prompt, sampled)
+        if attempt + 1 < len(task.options.temperatures) and needs_fallback(decoding, task.options):
+            task.fallbacks += 1
+            return False
+        task.decodings.append(decoding)
+        return True
 
     def _settle_languages(self, tasks: Sequence[WindowTask], groups: Sequence[Hashable], cache: KeyValueCache) -> None:
         """Find out the languages that are not given; a group's windows share one."""

@@ -7,7 +7,7 @@ state between calls, so that one model may serve several threads.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import torch
@@ -72,15 +72,17 @@ class CrossAttention(nn.Module):
         self.kv = nn.Linear(n_state, 2 * n_state)
         self.out = nn.Linear(n_state, n_state)
 
+    def keys_values(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of audio features (rows, 1500, state), each (rows, heads, 1500, head size)."""
+        key, value = self.kv(features).chunk(2, dim=-1)
+        return split_heads(key, self.n_head), split_heads(value, self.n_head)
+
     def memory(self, features: Tensor) -> CrossMemory:
-        """Keys and values of audio features (rows, 1500, state)."""
-        keys_values = self.kv(features)
+        """The same as a part of a cache."""
         if self.memory_bits:
-            return CompactCrossMemory(keys_values, self.n_head, self.memory_bits)
-        key, value = keys_values.chunk(2, dim=-1)
-        return PlainCrossMemory(
-            split_heads(key, self.n_head).contiguous(), split_heads(value, self.n_head).contiguous()
-        )
+            return CompactCrossMemory(self.kv(features), self.n_head, self.memory_bits)
+        key, value = self.keys_values(features)
+        return PlainCrossMemory(key.contiguous(), value.contiguous())
 
     def scores(self, x: Tensor, memory: CrossMemory, heads: Sequence[int]) -> Tensor:
         """How well text (rows, length, state) fits each place of the audio, to some heads, before the softmax.
@@ -215,6 +217,10 @@ class TextDecoder(nn.Module):
         """Cache for decoding audio features (rows, 1500, state), with the cross-attention's part computed."""
         layers = self._layers()
         return KeyValueCache([b.cross_attn.memory(features) for b in layers], features, layers[0].attn.n_head)
+
+    def keys_values(self, features: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """What `StaticCache.fill` needs of audio features (rows, 1500, state), computed layer by layer."""
+        return (block.cross_attn.keys_values(features) for block in self._layers())
 
     @phase("prompt")
     def prefill(self, tokens: Tensor, cache: KeyValueCache) -> Tensor:
