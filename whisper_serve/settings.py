@@ -63,6 +63,8 @@ class HandlerSettings(Settings):
     dtype: Literal["auto", "float32", "float16", "bfloat16", "int8"] = Field(
         "auto", description="Number type; auto: float32 on a CPU, bfloat16 or float16 on a GPU."
     )
-    batch_windows: int = Field(0, ge=0, le=512, description="Windows computed together; 0: 16 on a CPU, 64 on a GPU.")
+    batch_windows: int = Field(
+        0, ge=0, le=512, description="Windows computed together; 0: 16 on a CPU, up to 64 on a GPU."
+    )
     threads: int = Field(0, ge=0, le=1024, description="CPU threads of one worker; 0: one a core.")
     max_audio_seconds: float = Field(3600.0, gt=0, description="Longest audio that is accepted as one file.")

@@ -15,10 +15,12 @@ from typing import Final, TypeVar
 
 import torch
 from torch import Tensor
+from whisper.audio import N_SAMPLES_PER_TOKEN
 from whisper.utils import compression_ratio
 
 from .alignment import Said, default_heads, token_times
 from .attention_cache import KeyValueCache
+from .batch_size import default_batch_size
 from .decoding import GreedyDecoder, Sampled
 from .devices import (
     DeviceError,
@@ -50,10 +52,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
 
-SAMPLES_PER_PLACE: Final = 320
-"""Of the encoder's output: 20 ms."""
-BATCH_SIZES: Final = {"cpu": 16, "cuda": 64}
-"""Windows a batch unless the caller says otherwise."""
 ENCODED_AT_ONCE: Final = {"cpu": 1}
 """Windows that the encoder takes together, of a batch: on a CPU one fits its caches better than several."""
 
@@ -73,7 +71,7 @@ class Engine:
         self.model = model
         self.alignment_heads = alignment_heads or default_heads(model.dims)
         self.tokenizer = WhisperTokenizer(model.dims)
-        self.batch_size = batch_size or BATCH_SIZES.get(model.device.type, 16)
+        self.batch_size = batch_size or default_batch_size(model)
         self._workspaces = Workspaces(model, self.tokenizer, partial(graphs, model.device)) if graphs else None
 
     @classmethod
@@ -92,7 +90,8 @@ class Engine:
             device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
             dtype: ``auto`` is bfloat16 on a GPU that has it, else float16; on a CPU float32, with integers where they
                 are as good. ``float32`` is that alone. ``int8`` is the fastest on x86 CPUs, and a little less exact.
-            batch_size: most windows computed together; fewer once memory did not suffice.
+            batch_size: most windows computed together; by default 16 on a CPU, and on a GPU what fits into its memory,
+                up to 64. Fewer once memory did not suffice.
             graphs: whether to decode by CUDA graphs; by default on each CUDA device.
 
         Raises:
@@ -118,7 +117,7 @@ class Engine:
 
     def _encode(self, windows: Sequence[Audio]) -> Tensor:
         mel = log_mel(pad_windows(windows, self.model.device), self.model.dims.n_mels)
-        audio = -(-max(map(len, windows)) // SAMPLES_PER_PLACE)
+        audio = -(-max(map(len, windows)) // N_SAMPLES_PER_TOKEN)
         features: Tensor = self.model.encoder(mel.to(self.model.dtype), audio)
         return features
 
