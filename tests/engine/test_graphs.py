@@ -236,10 +236,10 @@ def test_batches_that_do_not_fit_into_memory_are_halved(
     tiny_engine: Engine, noises: Sequence[Audio], graphs: Graphs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     capture = EmulatedGraphs.capture
-    state = iter((3, 1))
+    failures = iter(range(2))
 
     def full(backend: EmulatedGraphs, step: Callable[[], None]) -> Graph:
-        if next(state, 0):
+        if next(failures, None) is not None:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return capture(backend, step)
 
@@ -248,6 +248,21 @@ def test_batches_that_do_not_fit_into_memory_are_halved(
     assert_same(engine.decode(noises, MIXED), tiny_engine.decode(noises, MIXED))
     assert engine.batch_size == 2
     assert len(graphs.backends) == 3, "the memory of the larger batches was given up"
+
+
+def test_one_window_that_does_not_fit_leaves_memory_to_the_next(
+    tiny_engine: Engine, noises: Sequence[Audio], graphs: Graphs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(backend: EmulatedGraphs, step: Callable[[], None]) -> Graph:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    engine = graphs.engine(tiny_engine.model)
+    with monkeypatch.context() as patched:
+        patched.setattr(EmulatedGraphs, "capture", full)
+        with pytest.raises(torch.OutOfMemoryError):
+            engine.decode(noises[:1], GREEDY)
+    assert_same(engine.decode(noises[:1], GREEDY), tiny_engine.decode(noises[:1], GREEDY))
+    assert len(graphs.backends) == 2
 
 
 def test_where_a_step_cannot_be_captured_decoding_goes_on_without(

@@ -61,6 +61,13 @@ def resolve_precision(name: DtypeName, device: torch.device) -> Precision:
     return Precision(torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16)
 
 
+def resolve_graphs(wanted: bool | None, device: torch.device) -> bool:
+    """``None`` → wherever there are CUDA graphs. Raises DeviceError where they are wanted, and there are none."""
+    if wanted and device.type != "cuda":
+        raise DeviceError(f"graphs are for CUDA devices, not {str(device)!r}")
+    return device.type == "cuda" and wanted is not False
+
+
 def upload(tensor: Tensor, device: torch.device) -> Tensor:
     """Copy from the host to a device, without waiting for what a GPU is at."""
     return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)

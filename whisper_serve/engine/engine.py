@@ -23,12 +23,12 @@ from .attention_cache import KeyValueCache
 from .batch_size import default_batch_size
 from .decoding import GreedyDecoder, Sampled
 from .devices import (
-    DeviceError,
     DeviceName,
     DtypeName,
     is_out_of_memory,
     release_memory,
     resolve_device,
+    resolve_graphs,
     resolve_precision,
 )
 from .fallback import is_silence, needs_fallback
@@ -99,13 +99,10 @@ class Engine:
         """
         where = resolve_device(device)
         precision = resolve_precision(dtype, where)
-        on_gpu = where.type == "cuda"
-        if graphs and not on_gpu:
-            raise DeviceError(f"graphs are for CUDA devices, not {str(where)!r}")
+        make_graphs = CudaGraphs if resolve_graphs(graphs, where) else None
         model = WhisperModel.from_weights(weights, where, precision.dtype)
         if precision.fast:
             model.speed_up(int8=precision.int8)
-        make_graphs = CudaGraphs if on_gpu and graphs is not False else None
         return cls(model, weights.name, batch_size, weights.alignment_heads, make_graphs)
 
     @torch.inference_mode()
@@ -193,7 +190,10 @@ class Engine:
             try:
                 results += compute(batch)
             except RuntimeError as error:
-                if len(batch) == 1 or not is_out_of_memory(error):
+                full = is_out_of_memory(error)
+                if full and self._workspaces:
+                    self._workspaces.release()
+                if len(batch) == 1 or not full:
                     raise
                 self.batch_size = len(batch) // 2
                 log.warning(
@@ -202,8 +202,6 @@ class Engine:
             else:
                 continue
             # Only here are the tensors gone that the error's traceback held.
-            if self._workspaces:
-                self._workspaces.release()
             release_memory(self.model.device)
         return results
 

@@ -59,9 +59,10 @@ class DecodingState(RowTensors):
         self.step = torch.zeros(1, dtype=torch.long, device=device)
         """Which token of each text comes next, shape (1,)."""
         self.tokens = torch.zeros(rows, steps, dtype=torch.long, device=device)
+        """What was sampled, (rows, steps)."""
         self.logprobs = torch.zeros(rows, steps, device=device)
         self.urged = torch.zeros(rows, steps, dtype=torch.bool, device=device)
-        """What was sampled, (rows, steps), and where the rules urged a row to go on."""
+        """Where the rules did not let a row stop: see `TokenRules.urged`."""
         self.uniform = torch.zeros(rows, steps, device=device)
         """Random numbers (rows, steps) from each row's own seed; made ahead, so that no step waits for the host."""
 
