@@ -10,7 +10,7 @@ from torch import Tensor
 
 from whisper_serve.engine.attention_cache import PlainCrossMemory
 from whisper_serve.engine.compact_memory import LONGEST_STEP, NARROW, WIDE, CompactCrossMemory
-from whisper_serve.engine.model import split_heads
+from whisper_serve.engine.layers import split_heads
 
 ROWS, POSITIONS, HEADS, STATE = 5, 300, 4, 64
 

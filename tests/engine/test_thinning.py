@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisper_serve.engine import DecodingOptions, Engine
-from whisper_serve.engine.model import SelfAttention
+from whisper_serve.engine.layers import SelfAttention
 from whisper_serve.engine.thinning import STRIDE, WHOLE, thinned
 from whisper_serve.engine.weights import Weights
 from whisper_serve.evaluation.corpus import Sample, read_corpus

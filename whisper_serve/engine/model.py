@@ -6,7 +6,6 @@ state between calls, so that one model may serve several threads.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -15,9 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import packed
-from .attention_cache import CrossMemory, KeyValueCache, PlainCrossMemory
-from .compact_memory import NARROW, WIDE, CompactCrossMemory, compile_kernels
+from .attention_cache import KeyValueCache
+from .compact_memory import NARROW, WIDE, compile_kernels
 from .int8 import Int8Linear
+from .layers import CrossAttention, FeedForward, SelfAttention
 from .packed import PackedLinear
 from .phases import DECODER_STEP, phase
 from .screening import ScreenedVocabulary
@@ -26,83 +26,6 @@ from .weights import Dimensions, Weights
 
 TIMESTAMP_TOKENS: Final = 1501
 """The last tokens of the vocabulary: 0 to 30 s in steps of 20 ms."""
-
-
-def split_heads(x: Tensor, n_head: int) -> Tensor:
-    """(rows, length, state) → (rows, heads, length, head size)."""
-    return x.view(*x.shape[:2], n_head, -1).transpose(1, 2)
-
-
-def merge_heads(x: Tensor) -> Tensor:
-    """(rows, heads, length, head size) → (rows, length, state)."""
-    return x.transpose(1, 2).flatten(2)
-
-
-class SelfAttention(nn.Module):
-    """Attention of a sequence to itself; query, key and value come from one projection."""
-
-    def __init__(self, n_state: int, n_head: int) -> None:
-        super().__init__()
-        self.n_head = n_head
-        self.qkv = nn.Linear(n_state, 3 * n_state)
-        self.out = nn.Linear(n_state, n_state)
-
-    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        query, key, value = self.qkv(x).chunk(3, dim=-1)
-        return split_heads(query, self.n_head), split_heads(key, self.n_head), split_heads(value, self.n_head)
-
-    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Attention within (rows, length, state); ``bias`` (length, length) is added to its scores."""
-        return self.finish(F.scaled_dot_product_attention(*self.project(x), attn_mask=bias))
-
-    def finish(self, attended: Tensor) -> Tensor:
-        projected: Tensor = self.out(merge_heads(attended))
-        return projected
-
-
-class CrossAttention(nn.Module):
-    """Attention of text to audio; keys and values are computed once a window."""
-
-    def __init__(self, n_state: int, n_head: int) -> None:
-        super().__init__()
-        self.n_head = n_head
-        self.memory_bits: int | None = None
-        """How many bits the numbers have that keys and values are kept as; None: as they are computed."""
-        self.query = nn.Linear(n_state, n_state)
-        self.kv = nn.Linear(n_state, 2 * n_state)
-        self.out = nn.Linear(n_state, n_state)
-
-    def keys_values(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of audio features (rows, 1500, state), each (rows, heads, 1500, head size)."""
-        key, value = self.kv(features).chunk(2, dim=-1)
-        return split_heads(key, self.n_head), split_heads(value, self.n_head)
-
-    def memory(self, features: Tensor) -> CrossMemory:
-        """The same as a part of a cache."""
-        if self.memory_bits:
-            return CompactCrossMemory(self.kv(features), self.n_head, self.memory_bits)
-        key, value = self.keys_values(features)
-        return PlainCrossMemory(key.contiguous(), value.contiguous())
-
-    def scores(self, x: Tensor, memory: CrossMemory, heads: Sequence[int]) -> Tensor:
-        """How well text (rows, length, state) fits each place of the audio, to some heads, before the softmax.
-
-        Returns:
-            float32, shape (rows, heads, length, audio context).
-        """
-        query = split_heads(self.query(x), self.n_head)[:, list(heads)]
-        keys = memory.keys_of(heads)
-        return (query @ keys.mT).float() / math.sqrt(query.shape[-1])
-
-    def forward(self, x: Tensor, memory: CrossMemory) -> Tensor:
-        query = split_heads(self.query(x), self.n_head)
-        projected: Tensor = self.out(merge_heads(memory.attend(query)))
-        return projected
-
-
-class FeedForward(nn.Sequential):
-    def __init__(self, n_state: int) -> None:
-        super().__init__(nn.Linear(n_state, 4 * n_state), nn.GELU(), nn.Linear(4 * n_state, n_state))
 
 
 class EncoderBlock(nn.Module):
@@ -202,8 +125,8 @@ class TextDecoder(nn.Module):
     def __init__(self, dims: Dimensions) -> None:
         super().__init__()
         state = dims.n_text_state
-        # Not nn.Embedding itself: its random numbers, which nobody needs, make PyTorch import its compiler for a second.
-        self.token_embedding = nn.Embedding.from_pretrained(torch.empty(dims.n_vocab, state))
+        # Given weights, it draws none: for random numbers of no use PyTorch would import its compiler, for a second.
+        self.token_embedding = nn.Embedding(dims.n_vocab, state, _weight=torch.empty(dims.n_vocab, state))
         self.positional_embedding = nn.Parameter(torch.empty(dims.n_text_ctx, state))
         self.blocks = nn.ModuleList(DecoderBlock(state, dims.n_text_head) for _ in range(dims.n_text_layer))
         self.ln = nn.LayerNorm(state)
