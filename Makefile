@@ -102,6 +102,7 @@ $(DEV_STAMP): $(RUN_STAMP) requirements-dev.lock
 
 $(PEERS_STAMP): requirements-peers.lock
 	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet "torch==$(TORCH)"
 	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r $<
 	touch $@
 

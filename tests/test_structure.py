@@ -84,8 +84,8 @@ EXTRAS = {
     "transcriber": ["engine"],
 }
 # A worker that runs in an environment of its own, and what it finds there.
-STAND_ALONE = PACKAGE / "benchmark" / "faster_whisper_worker.py"
-STAND_ALONE_MAY_IMPORT = {"faster_whisper"}
+STAND_ALONE = PACKAGE / "benchmark" / "peer_worker.py"
+STAND_ALONE_MAY_IMPORT = {"faster_whisper", "numpy", "torch", "transformers"}
 # What must not be loaded by importing a module: whoever uses it pays for it then.
 HEAVY = {
     "whisper_serve.speech": ["torch", "whisper", "grpc", "httpx", "ts"],

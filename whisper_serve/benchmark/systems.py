@@ -15,7 +15,7 @@ from whisper_serve.benchmark.worker import Settings
 Workload = Literal["one recording", "8 requests", "one core"]
 REQUESTS_AT_ONCE: Final = 8
 LANGUAGE: Final = "en"
-PEER: Final = Path(__file__).with_name("faster_whisper_worker.py")
+PEER: Final = Path(__file__).with_name("peer_worker.py")
 BASE: Final = ("default", "base", "trial")
 """Models whose weights are OpenAI's base, which is the only one that we have for faster-whisper."""
 _CPU, _CUDA = ("cpu",), ("cuda",)
@@ -67,6 +67,8 @@ _ALL = (
     *_faster_whisper("int8", _CPU),
     *_faster_whisper("float32", _CPU),
     *_faster_whisper("float16", _CUDA),
+    System("transformers-float32", "transformers", devices=_CPU, dtype="float32"),
+    System("transformers-float16", "transformers", devices=_CUDA, dtype="float16"),
     System("engine-files", "transcriber", "8 requests"),
     System("torchserve", "torchserve", "8 requests"),
     System("gateway", "gateway", "8 requests"),
@@ -115,27 +117,46 @@ def _as_served(system: System, setup: Setup) -> list[str]:
     return _own(system, setup)
 
 
-def _peer(system: System, setup: Setup) -> list[str]:
-    """A worker in the environment of the peers, with the very same weights as a CTranslate2 folder."""
+def _faster_whisper_worker(system: System, setup: Setup) -> list[str]:
+    """A worker with the very same weights as a CTranslate2 folder."""
     from whisper_serve.engine.weights import WeightsError
     from whisper_serve.engine.weights.files import cache_folder
     from whisper_serve.engine.weights.trial import trial_folder
 
-    python = setup.peers / "bin" / "python"
     if setup.model not in BASE:
         raise Unavailable(f"of its format we have the base model only, not {setup.model}")
+    try:
+        return _peer(system, setup, trial_folder(cache_folder(None), progress=True))
+    except WeightsError as error:
+        raise Unavailable(str(error)) from error
+
+
+def _transformers_worker(system: System, setup: Setup) -> list[str]:
+    """A worker with the very same weights as a Hugging Face folder."""
+    from whisper_serve.benchmark.huggingface_folder import write_folder
+    from whisper_serve.engine.weights import WeightsError, load_weights
+
+    folder = setup.store / "transformers"
+    try:
+        if not folder.exists():
+            write_folder(load_weights(setup.model, progress=False), folder)
+    except WeightsError as error:
+        raise Unavailable(str(error)) from error
+    return _peer(system, setup, folder)
+
+
+def _peer(system: System, setup: Setup, folder: Path) -> list[str]:
+    """A worker in the environment of other projects, with the model in that folder."""
+    python = setup.peers / "bin" / "python"
     if setup.tokens is not None:
         raise Unavailable("it cannot be told to decode a number of tokens")
     if not python.is_file():
         raise Unavailable(f"there is no environment {setup.peers}: `make bench` installs it")
-    try:
-        folder = trial_folder(cache_folder(None), progress=True)
-    except WeightsError as error:
-        raise Unavailable(str(error)) from error
     settings = {
+        "kind": system.kind,
         "folder": str(folder),
         "device": setup.device,
-        "compute_type": system.dtype,
+        "dtype": system.dtype,
         "batch": system.batch,
         "language": LANGUAGE,
         "threads": setup.threads,
@@ -145,7 +166,8 @@ def _peer(system: System, setup: Setup) -> list[str]:
 
 
 _COMMANDS: Mapping[str, Callable[[System, Setup], list[str]]] = {
-    "faster-whisper": _peer,
+    "faster-whisper": _faster_whisper_worker,
+    "transformers": _transformers_worker,
     "transcriber": _as_served,
     "torchserve": _as_served,
     "gateway": _as_served,

@@ -31,7 +31,7 @@ def bench(
     tokens: Annotated[
         int | None, typer.Option(min=1, help="Decode at most so many tokens of each window: for random weights.")
     ] = None,
-    peers: Annotated[Path, typer.Option(help="The environment of faster-whisper; `make bench` makes it.")] = Path(
+    peers: Annotated[Path, typer.Option(help="The environment of other projects; `make bench` makes it.")] = Path(
         ".venv-peers"
     ),
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all that was measured.")] = None,
@@ -41,7 +41,7 @@ def bench(
     ] = None,
     svg: Annotated[Path | None, typer.Option(help="Write a bar chart.")] = None,
 ) -> None:
-    """Measure speed: this engine, openai-whisper, faster-whisper, and the servers before the engine.
+    """Measure speed: this engine, openai-whisper, faster-whisper, transformers, and the servers before the engine.
 
     Each system runs in a process of its own; one at a time is asked, in turns. A system that cannot run, or that dies,
     is named with the reason and does not stop the others.

@@ -19,7 +19,7 @@ TENSORS = "model.safetensors"
 SHARDS = "model.safetensors.index.json"
 
 # transformers' configuration_whisper.py: its name for each dimension.
-_DIMENSIONS = {
+DIMENSIONS = {
     "n_mels": "num_mel_bins",
     "n_audio_ctx": "max_source_positions",
     "n_audio_state": "d_model",
@@ -56,7 +56,7 @@ _RENAMES = (
     (".token_embedding.", ".embed_tokens."),
     (".positional_embedding", ".embed_positions.weight"),
 )
-_MODEL_PREFIX = "model."  # WhisperForConditionalGeneration has it, the bare WhisperModel has not
+MODEL_PREFIX = "model."  # WhisperForConditionalGeneration has it, the bare WhisperModel has not
 _PROJECTION = "proj_out.weight"
 
 
@@ -67,7 +67,7 @@ def read_folder(folder: Path) -> Weights:
     """
     config = read_json(folder / "config.json")
     dimensions = _dimensions(folder, config)
-    stored = {name.removeprefix(_MODEL_PREFIX): tensor for name, tensor in _stored(folder).items()}
+    stored = {name.removeprefix(MODEL_PREFIX): tensor for name, tensor in _stored(folder).items()}
     _drop_projection(folder, stored)
     names = {name: stored_name(name) for name in expected_shapes(dimensions)}
     if names[ENCODER_POSITIONS] not in stored:
@@ -103,9 +103,9 @@ def _dimensions(folder: Path, config: dict[str, Any]) -> Dimensions:
     for key, expected in _SETTINGS.items():
         if (found := config.get(key, expected)) != expected:
             raise UnknownLayout(f"{folder}/config.json: {key}: expected {expected!r}, found {found!r}")
-    if missing := sorted(set(_DIMENSIONS.values()) - set(config)):
+    if missing := sorted(set(DIMENSIONS.values()) - set(config)):
         raise UnknownLayout(f"{folder}/config.json: expected a Whisper model's sizes, found no {', '.join(missing)}")
-    return Dimensions.from_mapping({ours: config[theirs] for ours, theirs in _DIMENSIONS.items()})
+    return Dimensions.from_mapping({ours: config[theirs] for ours, theirs in DIMENSIONS.items()})
 
 
 def _stored(folder: Path) -> dict[str, torch.Tensor]:
