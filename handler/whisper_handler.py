@@ -61,6 +61,7 @@ class WhisperHandler:
             _device(settings.device, properties.get("gpu_id")),
             settings.dtype,
             batch_size=settings.batch_windows or None,
+            graphs=None if settings.cuda_graphs else False,
         )
         SileroVad()  # Loads the speech detector now: where it is missing, the start fails, not the first request.
         self._transcriber = Transcriber(engine, max_seconds=settings.max_audio_seconds)

@@ -66,5 +66,6 @@ class HandlerSettings(Settings):
     batch_windows: int = Field(
         0, ge=0, le=512, description="Windows computed together; 0: 16 on a CPU, up to 64 on a GPU."
     )
+    cuda_graphs: bool = Field(True, description="On a GPU, decode by CUDA graphs.")
     threads: int = Field(0, ge=0, le=1024, description="CPU threads of one worker; 0: one a core.")
     max_audio_seconds: float = Field(3600.0, gt=0, description="Longest audio that is accepted as one file.")
