@@ -125,7 +125,7 @@ def test_srt_and_vtt_of_one_transcript() -> None:
 
 @pytest.mark.parametrize("response_format", FORMATS)
 @pytest.mark.parametrize("with_words", [False, True])
-@pytest.mark.parametrize("arrow", ["-->"])
+@pytest.mark.parametrize("arrow", ["-->", "---->"])
 def test_arrow_in_the_text_does_not_break_subtitles(response_format: str, with_words: bool, arrow: str) -> None:
     words = (Word(" a", 0, 1, 1), Word(f" {arrow}", 1, 2, 1), Word(" b", 2, 3, 1)) if with_words else ()
     value = transcript(segment(f" a {arrow} b", words=words))

@@ -63,12 +63,12 @@ def _milliseconds(seconds: float) -> int:
 def _cues(transcript: Transcript, options: RenderOptions) -> Iterator[_Cue]:
     """Cues of words where there are any, one a segment otherwise.
 
-    An arrow in the text would read as another timing line, so it is shortened (openai-whisper does so only for
-    transcripts without words).
+    An arrow in the text would read as another timing line, so it is shortened (openai-whisper shortens only those
+    of two dashes, in transcripts without words).
     """
     segments = transcript.segments
     for cue in _cues_of_words(segments, options) if transcript.words else _cues_of_segments(segments):
-        yield replace(cue, text=cue.text.replace("-->", "->"))
+        yield replace(cue, text=re.sub("-{2,}>", "->", cue.text))
 
 
 def _cues_of_segments(segments: Sequence[Segment]) -> Iterator[_Cue]:
