@@ -98,6 +98,10 @@ def test_transcribe_names_what_it_cannot_use(data: Path, tmp_path: Path) -> None
         (["--format", "docx"], "docx"),
         (["--language", "klingon"], "klingon"),
         (["--temperature", "2"], "temperature"),
+        (["--format", "vtt", "--max-line-width", "0"], "max_line_width"),
+        (["--format", "vtt", "--max-line-count", "2"], "max_line_width"),
+        (["--format", "vtt", "--max-line-width", "42", "--max-words-per-line", "5"], "max_words_per_line"),
+        (["--highlight-words"], "'srt' or 'vtt'"),
         (["--device", "tpu", "--model", "random:tiny"], "tpu"),
     ):
         answer = run("transcribe", clip, *arguments)
@@ -126,6 +130,22 @@ def test_transcribe_prints_the_text(data: Path) -> None:
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.startswith("1\n00:00:0")
     assert "ask what you can do for your country." in answer.stdout
+
+
+@pytest.mark.weights
+def test_transcribe_lays_subtitles_out(data: Path) -> None:
+    def cues(*options: str) -> list[str]:
+        answer = run("transcribe", str(data / "en-jfk.mp3"), "--model", "trial", "--format", "vtt", *options)
+        assert answer.returncode == 0, answer.stderr
+        return answer.stdout.removeprefix("WEBVTT\n\n").strip().split("\n\n")
+
+    for cue in cues("--max-line-width", "20", "--max-line-count", "2"):
+        _, *lines = cue.split("\n")
+        assert len(lines) <= 2
+        assert max(map(len, lines)) <= 20
+    words = cues("--max-words-per-line", "3", "--highlight-words")
+    assert "<u>And</u> so my" in words[0]
+    assert max(len(cue.split("\n")[1].split()) for cue in words) == 3
 
 
 def test_a_folder_without_a_manifest_is_no_corpus(tmp_path: Path) -> None:

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from whisper_serve.request import FileRequest
-from whisper_serve.speech import VadOptions
+from whisper_serve.request import SUBTITLE_LIMITS, FileRequest
+from whisper_serve.speech import RenderOptions, VadOptions
 from whisper_serve.wire import InvalidOption, WindowOptions
+
+SUBTITLE_FIELDS = (*SUBTITLE_LIMITS, "highlight_words")
+OTHER_FORMATS = ("", "json", "text", "verbose_json", "tsv")
 
 
 def test_nothing_asked_is_a_transcription_as_json() -> None:
@@ -34,9 +39,57 @@ def test_openais_fields_are_read() -> None:
 @pytest.mark.parametrize("name", ["timestamp_granularities[]", "timestamp_granularities"])
 @pytest.mark.parametrize("asked", [("word",), ("segment", "word"), ("word", "segment", "")])
 def test_words_are_asked_for_with_repeated_fields(name: str, asked: tuple[str, ...]) -> None:
-    request = FileRequest.from_form([("response_format", "verbose_json"), *((name, value) for value in asked)])
-    assert request.options.word_timestamps
-    assert request.render.granularities == set(asked) - {""}
+    for response_format in ("verbose_json", "srt", "vtt"):
+        request = FileRequest.from_form([("response_format", response_format), *((name, value) for value in asked)])
+        assert request.options.word_timestamps
+        assert request.render.granularities == set(asked) - {""}
+
+
+@pytest.mark.parametrize("response_format", ["srt", "vtt"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"max_line_width": 42},
+        {"max_line_width": 200, "max_line_count": 10},
+        {"max_line_width": 1, "max_line_count": 1, "highlight_words": True},
+        {"max_words_per_line": 100},
+        {"max_words_per_line": 1, "highlight_words": True},
+        {"highlight_words": True},
+    ],
+)
+def test_subtitles_are_laid_out_in_words(response_format: str, asked: dict[str, Any]) -> None:
+    fields = {name: str(value) for name, value in asked.items()}
+    request = FileRequest.from_fields({"response_format": response_format, **fields})
+    assert request.render == RenderOptions(**asked)
+    assert request.options == WindowOptions(word_timestamps=True)
+
+
+def test_subtitles_without_such_wishes_need_no_words() -> None:
+    request = FileRequest.from_fields({"response_format": "srt", "highlight_words": "false", "max_line_width": ""})
+    assert request == FileRequest(response_format="srt")
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        *((name, {name: "1", "response_format": format_}) for name in SUBTITLE_FIELDS for format_ in OTHER_FORMATS),
+        ("max_line_count", {"response_format": "vtt", "max_line_count": "2"}),
+        ("max_line_count", {"response_format": "vtt", "max_line_count": "2", "max_words_per_line": "5"}),
+        ("max_words_per_line", {"response_format": "srt", "max_words_per_line": "5", "max_line_width": "42"}),
+    ],
+)
+def test_fields_of_subtitles_that_would_do_nothing_are_named(name: str, fields: dict[str, str]) -> None:
+    with pytest.raises(InvalidOption, match=name) as caught:
+        FileRequest.from_fields(fields)
+    assert caught.value.param == name
+
+
+@pytest.mark.parametrize(("name", "most"), SUBTITLE_LIMITS.items())
+def test_limits_of_subtitles_have_limits(name: str, most: int) -> None:
+    for value in ("0", "-1", "1.5", "wide", str(most + 1), "9" * 5000):
+        with pytest.raises(InvalidOption, match=name) as caught:
+            FileRequest.from_fields({"response_format": "srt", "max_line_width": "42", name: value})
+        assert caught.value.param == name
 
 
 def test_empty_fields_count_as_not_given() -> None:
@@ -79,6 +132,7 @@ def test_the_speech_detector_is_the_default_and_can_be_switched_off() -> None:
         ("response_format", "JSON"),
         ("timestamp_granularities[]", "word"),  # of json, which has no words
         ("timestamp_granularities[]", "letter"),
+        ("highlight_words", "loudly"),
         ("stream", "true"),
         ("stream", "maybe"),
         ("vad_filter", "perhaps"),

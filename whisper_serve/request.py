@@ -16,6 +16,11 @@ from whisper_serve.wire import InvalidOption, WindowOptions
 TRUE: Final = frozenset({"true", "1", "yes", "on"})
 FALSE: Final = frozenset({"false", "0", "no", "off"})
 STREAMED_FORMATS: Final = ("json", "text")
+SUBTITLE_FORMATS: Final = ("srt", "vtt")
+WORD_FORMATS: Final = ("verbose_json", *SUBTITLE_FORMATS)
+"""Those that tell when words are said."""
+SUBTITLE_LIMITS: Final = {"max_line_width": 200, "max_line_count": 10, "max_words_per_line": 100}
+"""The most that may be asked for. With `highlight_words` a cue's text comes once for each of its words."""
 _LISTS: Final = {
     "timestamp_granularities[]": ("segment", "word"),
     "timestamp_granularities": ("segment", "word"),
@@ -64,18 +69,18 @@ class FileRequest:
             if name in _LISTS:
                 _check_member(name, value)
         given = {name: value for name, value in form if value != ""}
-        logprobs, granularities = _logprobs(given), _granularities(form, given)
+        logprobs, granularities, subtitles = _logprobs(given), _granularities(form, given), _subtitles(given)
         request = cls(
             options=WindowOptions(
                 task=given.get("task", "transcribe"),
                 language=_language(given),
                 prompt=given.get("prompt"),
                 temperature=_number(given, "temperature", 0.0),
-                word_timestamps="word" in granularities,
+                word_timestamps="word" in granularities or bool(subtitles),
                 logprobs=logprobs,
             ),
             response_format=_response_format(given),
-            render=RenderOptions(granularities, logprobs),
+            render=RenderOptions(granularities, logprobs, **subtitles),
             vad=_vad(given),
             stream=_flag(given, "stream", False),
             condition_on_previous_text=_flag(given, "condition_on_previous_text", False),
@@ -108,24 +113,53 @@ def _response_format(given: Mapping[str, str]) -> str:
 def _check_member(name: str, value: str) -> None:
     known = _LISTS[name]
     if value not in {"", *known}:
-        raise InvalidOption(name, f"{name} must be {' or '.join(map(repr, known))}, not {value!r}")
+        raise InvalidOption(name, f"{name} must be {_any_of(known)}, not {value!r}")
+
+
+def _need_format(given: Mapping[str, str], name: str, value: str, formats: Sequence[str]) -> None:
+    if given.get("response_format", "json") not in formats:
+        raise InvalidOption(name, f"{name}={value} needs the response_format {_any_of(formats)}")
+
+
+def _any_of(values: Sequence[str]) -> str:
+    return " or ".join(map(repr, values))
 
 
 def _granularities(form: Sequence[tuple[str, str]], given: Mapping[str, str]) -> frozenset[str]:
     """What is to be given times: segments, unless only words are asked for."""
     asked = {value: name for name, value in form if name.startswith("timestamp_granularities") and value}
-    if "word" in asked and given.get("response_format") != "verbose_json":
-        raise InvalidOption(asked["word"], f"{asked['word']}: words need the response_format 'verbose_json'")
+    if "word" in asked:
+        _need_format(given, asked["word"], "word", WORD_FORMATS)
     return frozenset(asked) or RenderOptions().granularities
 
 
 def _logprobs(given: Mapping[str, str]) -> bool:
     for name in ("include[]", "include"):
         if name in given:
-            if given.get("response_format", "json") != "json":
-                raise InvalidOption(name, f"{name}: logprobs need the response_format 'json'")
+            _need_format(given, name, given[name], ("json",))
             return True
     return False
+
+
+def _subtitles(given: Mapping[str, str]) -> dict[str, Any]:
+    """What is asked of subtitles made of words, by the names of `RenderOptions`."""
+    asked: dict[str, Any] = {name: _limit(given, name, most) for name, most in SUBTITLE_LIMITS.items() if name in given}
+    if _flag(given, "highlight_words", False):
+        asked["highlight_words"] = True
+    for name in asked:
+        _need_format(given, name, given[name], SUBTITLE_FORMATS)
+    if "max_line_count" in asked and "max_line_width" not in asked:
+        raise InvalidOption("max_line_count", "max_line_count needs max_line_width: without it lines have no end")
+    if "max_words_per_line" in asked and "max_line_width" in asked:
+        raise InvalidOption("max_words_per_line", "max_words_per_line goes without max_line_width: leave one out")
+    return asked
+
+
+def _limit(given: Mapping[str, str], name: str, most: int) -> int:
+    value = _integer(given, name)
+    if not 1 <= value <= most:
+        raise InvalidOption(name, f"{name} must be from 1 to {most}, not {value}")
+    return value
 
 
 def _vad(given: Mapping[str, str]) -> VadOptions | None:

@@ -50,6 +50,8 @@ def test_the_sdk_gets_every_format(served: Served) -> None:
         granular = ["segment", "segment"]
         verbose = create(model="base", file=CLIP, response_format="verbose_json", timestamp_granularities=granular)
         assert (verbose.language, verbose.segments[1].start) == ("english", 1.0)
+        create(model="whisper-1", file=CLIP, response_format="vtt", extra_body={"highlight_words": "true"})
+        assert served.pipeline.works[-1].options.word_timestamps
         assert create(model="whisper-1", file=CLIP, include=["logprobs"]).logprobs[0].logprob == -0.5
         strategy = {"type": "server_vad", "threshold": 0.7, "prefix_padding_ms": 200, "silence_duration_ms": 400}
         create(model="whisper-1", file=CLIP, chunking_strategy=strategy)
@@ -81,6 +83,7 @@ def test_errors_are_those_the_sdk_knows(served: Served) -> None:
             ({"language": "klingon"}, "language"),
             ({"response_format": "diarized_json"}, "response_format"),
             ({"timestamp_granularities": ["segment", "letter"]}, "timestamp_granularities[]"),
+            ({"response_format": "srt", "extra_body": {"max_line_count": "2"}}, "max_line_count"),
             ({"file": ("a", b"noise")}, "file"),
         ):
             with pytest.raises(openai.BadRequestError) as caught:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from email import message_from_bytes
+from itertools import compress, product
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from schemathesis.checks import load_all_checks
 from schemathesis.specs.openapi.checks import ignored_auth, negative_data_rejection, positive_data_acceptance
 
 from tests.gateway.deterministic import Served, serve
+from whisper_serve.gateway import documents
 from whisper_serve.gateway.failures import (
     BackendUnavailable,
     DeadlineExceeded,
@@ -29,8 +31,9 @@ from whisper_serve.gateway.failures import (
     UploadTooSlow,
 )
 from whisper_serve.gateway.keys import add_key
-from whisper_serve.request import FALSE, TRUE
-from whisper_serve.speech import AudioTooLong
+from whisper_serve.request import FALSE, SUBTITLE_LIMITS, TRUE, FileRequest
+from whisper_serve.speech import RESPONSE_FORMATS, AudioTooLong
+from whisper_serve.wire import InvalidOption
 
 FORMS = ("/v1/audio/transcriptions", "/v1/audio/translations", "/v1/audio/language")
 READ = ("/v1/models", "/v1/models/{model}", "/livez", "/readyz", "/metrics")
@@ -73,6 +76,28 @@ def document(served: Served) -> Any:
 
 def test_the_document_has_these_paths(document: Any) -> None:
     assert set(document) == {*FORMS, *READ}
+
+
+@pytest.mark.parametrize("response_format", [None, *RESPONSE_FORMATS])
+def test_fields_go_together_as_the_document_says(response_format: str | None) -> None:
+    body = documents.form(["whisper"])["requestBody"]
+    schema = body["content"]["multipart/form-data"]["schema"]
+    validator = jsonschema_rs.Draft202012Validator(schema)
+    fields: dict[str, Any] = dict.fromkeys(SUBTITLE_LIMITS, 2)
+    fields |= {"highlight_words": True, "timestamp_granularities[]": ["word"], "stream": True}
+    for chosen in product((False, True), repeat=len(fields)):
+        sent = dict(compress(fields.items(), chosen))
+        sent |= {"response_format": response_format} if response_format else {}
+        assert validator.is_valid({"file": "audio", **sent}) == is_accepted(sent), sent
+
+
+def is_accepted(fields: dict[str, Any]) -> bool:
+    texts = ((name, value[0] if isinstance(value, list) else str(value)) for name, value in fields.items())
+    try:
+        FileRequest.from_form(tuple(texts))
+    except InvalidOption:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("path", FORMS)

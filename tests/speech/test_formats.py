@@ -1,98 +1,22 @@
 from __future__ import annotations
 
-import io
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
-import whisper.utils
 from hypothesis import given
-from hypothesis import strategies as st
 
-from whisper_serve.speech.formats import RESPONSE_FORMATS, RenderOptions, render, timestamp
-from whisper_serve.speech.transcript import Segment, TokenLogprob, Transcript, Word
-
-WRITERS = {"srt": whisper.utils.WriteSRT, "vtt": whisper.utils.WriteVTT, "tsv": whisper.utils.WriteTSV}
-
-milliseconds = st.integers(0, 40 * 3_600_000).map(lambda value: value / 1000)
-times = st.one_of(milliseconds, st.floats(0, 200_000))
-# openai-whisper leaves arrows in subtitles made of words, which breaks the file: tested apart.
-texts = st.text(max_size=40).map(lambda text: " " + text.replace("-->", ""))
-words = st.builds(Word, texts | st.just(" " + "long" * 160), times, times, st.floats(0, 1))
+from tests.speech.transcripts import segment, transcript, with_words, without_words, written_by_whisper
+from whisper_serve.speech.formats import RESPONSE_FORMATS, render
+from whisper_serve.speech.render_options import RenderOptions
+from whisper_serve.speech.transcript import Segment, TokenLogprob, Word
 
 
-def segments_with(word_lists: st.SearchStrategy[tuple[Word, ...]]) -> st.SearchStrategy[Segment]:
-    return st.builds(
-        Segment,
-        id=st.integers(0, 9),
-        seek=st.integers(0, 9),
-        start=times,
-        end=times,
-        text=texts,
-        tokens=st.just((1, 2)),
-        temperature=st.just(0.0),
-        avg_logprob=st.floats(-2, 0),
-        compression_ratio=st.floats(0, 3),
-        no_speech_prob=st.floats(0, 1),
-        words=word_lists,
-    )
-
-
-without_words = st.lists(segments_with(st.just(())), max_size=4)
-with_words = st.lists(segments_with(st.lists(words, max_size=6).map(tuple)), min_size=1, max_size=4)
-
-
-def transcript(*segments: Segment, warnings: tuple[str, ...] = (), language: str = "en") -> Transcript:
-    text = "".join(segment.text for segment in segments).strip()
-    return Transcript("transcribe", language, 8.47, text, segments, warnings)
-
-
-def segment(text: str, start: float = 0.0, end: float = 1.5, words: tuple[Word, ...] = ()) -> Segment:
-    return Segment(0, 0, start, end, text, (50364, 1), 0.0, -0.3, 1.2, 0.02, words)
-
-
-def written_by_whisper(response_format: str, value: Transcript) -> str:
-    """What openai-whisper's own writer makes of the transcript, with words if there are any."""
-    segments: list[dict[str, Any]] = [asdict(segment) for segment in value.segments]
-    if not value.words:
-        for item in segments:
-            del item["words"]
-    file = io.StringIO()
-    WRITERS[response_format]("").write_result({"segments": segments}, file)
-    return file.getvalue()
-
-
-@pytest.mark.parametrize("response_format", WRITERS)
 @given(segments=without_words | with_words)
-def test_files_are_those_of_openai_whisper(response_format: str, segments: list[Segment]) -> None:
+def test_tsv_is_that_of_openai_whisper(segments: list[Segment]) -> None:
     value = transcript(*segments)
-    assert render(value, response_format) == written_by_whisper(response_format, value)
-
-
-@given(times, st.booleans(), st.sampled_from(".,"))
-def test_timestamps_are_those_of_openai_whisper(seconds: float, hours: bool, marker: str) -> None:
-    expected = whisper.utils.format_timestamp(seconds, always_include_hours=hours, decimal_marker=marker)
-    assert timestamp(seconds, decimal_marker=marker, always_hours=hours) == expected
-
-
-def test_srt_and_vtt_of_one_transcript() -> None:
-    value = transcript(segment(" Hello."), segment(" World.", 3599.9996, 3661.2))
-    assert render(value, "srt") == (
-        "1\n00:00:00,000 --> 00:00:01,500\nHello.\n\n2\n01:00:00,000 --> 01:01:01,200\nWorld.\n\n"
-    )
-    assert render(value, "vtt") == (
-        "WEBVTT\n\n00:00.000 --> 00:01.500\nHello.\n\n01:00:00.000 --> 01:01:01.200\nWorld.\n\n"
-    )
-
-
-@pytest.mark.parametrize("with_words", [False, True])
-@pytest.mark.parametrize("response_format", ["srt", "vtt"])
-def test_arrow_in_the_text_does_not_break_subtitles(response_format: str, with_words: bool) -> None:
-    words = (Word(" a", 0, 1, 1), Word(" -->", 1, 2, 1), Word(" b", 2, 3, 1)) if with_words else ()
-    rendered = render(transcript(segment(" a --> b", words=words)), response_format)
-    assert rendered.count("-->") == 1
-    assert "\na -> b\n" in rendered
+    assert render(value, "tsv") == written_by_whisper("tsv", value)
 
 
 def test_tsv_keeps_its_columns() -> None:
@@ -164,6 +88,13 @@ def test_unknown_names_are_refused_with_those_there_are() -> None:
         render(transcript(), "doc")
     with pytest.raises(ValueError, match="not 'letter'"):
         RenderOptions(frozenset({"word", "letter"}))
+
+
+@pytest.mark.parametrize("name", ["max_line_width", "max_line_count", "max_words_per_line"])
+@pytest.mark.parametrize("value", [0, -1, 1.5, "2"])
+def test_limits_of_cues_are_positive_whole_numbers(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be a positive whole number, not {value!r}"):
+        RenderOptions(**{name: value})
 
 
 def test_every_format_says_its_content_type_with_the_charset_of_text() -> None:

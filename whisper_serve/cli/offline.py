@@ -24,7 +24,11 @@ def transcribe(
     language: Annotated[str, typer.Option(help="Code (de) or name (German); by default it is found out.")] = "",
     prompt: Annotated[str, typer.Option(help="Text that comes before: names, spelling, style.")] = "",
     temperature: Annotated[float, typer.Option(help="0 to 1; 0 starts greedy and is raised where a text fails.")] = 0.0,
-    words: Annotated[bool, typer.Option(help="With verbose_json: the times of words too.")] = False,
+    words: Annotated[bool, typer.Option(help="With verbose_json, srt and vtt: the times of words too.")] = False,
+    highlight_words: Annotated[bool, typer.Option(help="With srt, vtt: underline each word while it is said.")] = False,
+    max_line_width: Annotated[int | None, typer.Option(help="With srt, vtt: characters of a line.")] = None,
+    max_line_count: Annotated[int | None, typer.Option(help="With --max-line-width: lines of a subtitle.")] = None,
+    max_words_per_line: Annotated[int | None, typer.Option(help="With srt, vtt: words of a subtitle.")] = None,
     vad: Annotated[bool, typer.Option("--vad/--no-vad", help="Find speech first; off for music or odd audio.")] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     dtype: Dtype = "auto",
@@ -40,6 +44,8 @@ def transcribe(
 
     * `whisper-serve transcribe *.mp3 --format srt --output-dir subtitles`
 
+    * `whisper-serve transcribe talk.mp3 --format vtt --max-line-width 42 --max-line-count 2 --highlight-words`
+
     * `whisper-serve transcribe rede.ogg --task translate --language de --model turbo`
     """
     from whisper_serve.engine import Engine
@@ -50,6 +56,13 @@ def transcribe(
 
     fields = {"response_format": response_format, "task": task, "language": language, "prompt": prompt}
     fields |= {"temperature": str(temperature), "vad_filter": str(vad)}
+    limits = {
+        "max_line_width": max_line_width,
+        "max_line_count": max_line_count,
+        "max_words_per_line": max_words_per_line,
+    }
+    fields |= {name: str(value) for name, value in limits.items() if value is not None}
+    fields["highlight_words"] = str(highlight_words)
     granularities = ("segment", "word") if words else ("segment",)
     lists = [("timestamp_granularities[]", one) for one in granularities]
     request = FileRequest.from_form([*fields.items(), *lists])

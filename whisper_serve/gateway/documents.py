@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from whisper_serve.gateway.shapes import ErrorEnvelope
-from whisper_serve.request import STREAMED_FORMATS
+from whisper_serve.request import STREAMED_FORMATS, SUBTITLE_FORMATS, SUBTITLE_LIMITS, WORD_FORMATS
 from whisper_serve.speech import LANGUAGES
 from whisper_serve.wire import MAX_PROMPT_CHARACTERS
 
@@ -94,9 +94,24 @@ _DECODING: Final[Schema] = {
     "timestamp_granularities[]": {
         "type": "array",
         "items": {"type": "string", "enum": ["segment", "word"]},
-        "description": "Which lists `verbose_json` holds; words cost some time.",
+        "description": "Which lists `verbose_json` holds; words also time `srt` and `vtt`. They cost some time.",
     },
     "language": {"type": "string", "enum": sorted(LANGUAGES), "description": "Spoken in the audio, as ISO 639-1."},
+}
+_SUBTITLES: Final[Schema] = {
+    **{
+        name: {"type": "integer", "minimum": 1, "maximum": SUBTITLE_LIMITS[name], "description": description}
+        for name, description in {
+            "max_line_width": "Of `srt` and `vtt`: characters after which a line is broken.",
+            "max_line_count": "With `max_line_width`: lines after which a new cue begins.",
+            "max_words_per_line": "Of `srt` and `vtt`: words after which a new cue begins.",
+        }.items()
+    },
+    "highlight_words": {
+        "type": "boolean",
+        "default": False,
+        "description": "In `srt` and `vtt`: underline each word while it is said.",
+    },
 }
 # OpenAPI 3.2's word for what a stream consists of; who does not know it reads no schema here.
 _EVENT: Final[Schema] = {
@@ -124,8 +139,19 @@ _TOGETHER: Final = [
             "properties": {"timestamp_granularities[]": {"contains": {"const": "word"}}},
             "required": ["timestamp_granularities[]"],
         },
-        "then": {"properties": {"response_format": {"enum": ["verbose_json"]}}, "required": ["response_format"]},
+        "then": {"properties": {"response_format": {"enum": [*WORD_FORMATS]}}, "required": ["response_format"]},
     },
+    {
+        "if": {
+            "anyOf": [
+                *({"required": [name]} for name in SUBTITLE_LIMITS),
+                {"properties": {"highlight_words": {"const": True}}, "required": ["highlight_words"]},
+            ]
+        },
+        "then": {"properties": {"response_format": {"enum": [*SUBTITLE_FORMATS]}}, "required": ["response_format"]},
+    },
+    {"if": {"required": ["max_line_count"]}, "then": {"required": ["max_line_width"]}},
+    {"not": {"required": ["max_line_width", "max_words_per_line"]}},
 ]
 """Which fields go together."""
 
@@ -133,7 +159,7 @@ _TOGETHER: Final = [
 def form(models: Sequence[str], *, decoding: bool = True) -> Schema:
     """The body of a request with audio."""
     model = {"type": "string", "enum": list(models), "description": "Which model; there is one."}
-    options = _DECODING if decoding else {}
+    options = {**_DECODING, **_SUBTITLES} if decoding else {}
     schema: Schema = {
         "type": "object",
         "required": ["file"],

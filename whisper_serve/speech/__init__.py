@@ -6,8 +6,9 @@ Knows neither the model that transcribes nor any server; needs numpy and PyAV, a
 from whisper_serve.speech.audio import SAMPLE_RATE, SHORTEST_FILE_SECONDS, Audio, AudioStream, load_audio, open_audio
 from whisper_serve.speech.container import Source
 from whisper_serve.speech.errors import AudioDecodeError, AudioTooLong, AudioTooShort, SpeechError, VadUnavailable
-from whisper_serve.speech.formats import RESPONSE_FORMATS, Format, RenderOptions, render
+from whisper_serve.speech.formats import RESPONSE_FORMATS, Format, render
 from whisper_serve.speech.languages import LANGUAGES, language_code, language_name
+from whisper_serve.speech.render_options import RenderOptions
 from whisper_serve.speech.transcript import Segment, TokenLogprob, Transcript, WindowTranscript, Word, merge
 from whisper_serve.speech.vad import SileroVad, Span, VadOptions, speech_spans
 from whisper_serve.speech.windows import WINDOW_SAMPLES, WINDOW_SECONDS, Window, cut_windows
