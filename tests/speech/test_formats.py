@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisper_serve.speech.formats import RESPONSE_FORMATS, RenderOptions, render, timestamp
-from whisper_serve.speech.transcript import Segment, TokenLogprob, Transcript, Word
+from whisper_serve.speech.transcript import Dropped, Segment, TokenLogprob, Transcript, Word
 
 WRITERS = {"srt": whisper.utils.WriteSRT, "vtt": whisper.utils.WriteVTT, "tsv": whisper.utils.WriteTSV}
 
@@ -153,6 +153,15 @@ def test_warnings_appear_only_when_there_are_some(response_format: str) -> None:
     assert "warnings" not in json.loads(render(transcript(), response_format))
     body = json.loads(render(transcript(warnings=("cut short",)), response_format))
     assert body["warnings"] == ["cut short"]
+
+
+def test_verbose_json_tells_what_was_dropped_if_anything() -> None:
+    assert "dropped" not in json.loads(render(transcript(), "verbose_json"))
+    value = replace(transcript(), dropped=(Dropped(1.0, 4.5, "phantom", "Please subscribe."),))
+    body = json.loads(render(value, "verbose_json"))
+    assert body["dropped"] == [{"start": 1.0, "end": 4.5, "reason": "phantom", "text": "Please subscribe."}]
+    for response_format in RESPONSE_FORMATS.keys() - {"verbose_json"}:
+        assert render(value, response_format) == render(transcript(), response_format)
 
 
 def test_language_of_a_transcript_without_speech() -> None:
