@@ -77,6 +77,11 @@ def test_a_cycle_up_to_the_token_limit_reaches_to_the_windows_end() -> None:
     assert found.dropped == DroppedSegment(0.0, 10.0, "repetition", (THANKS * 19 + " Thank").strip())
 
 
+def test_what_was_dropped_lies_within_the_window() -> None:
+    found = believed(decoding(*over_and_over(0, 15)), OPTIONS, TOKENIZER, 10.0)
+    assert found.dropped == DroppedSegment(1.0, 10.0, "repetition", (THANKS * 14).strip())
+
+
 def test_what_is_left_has_its_own_tokens_and_measures() -> None:
     said = decoding(0.0, " Good night." + THANKS * 15, 9.0)
     [segment] = believed(said, OPTIONS, TOKENIZER, 10.0).segments

@@ -96,7 +96,17 @@ def test_a_cycle_leaves_its_first_occurrence_and_what_is_around_it(text: str, ke
     assert TOKENIZER.decode(once(TOKENIZER.encode(text))) == kept
 
 
-def test_what_the_token_limit_cut_short_goes_with_the_rest() -> None:
-    tokens = TOKENIZER.encode(" Thank you." * 15 + " Thank you")
-    assert TOKENIZER.decode(once(tokens, finished=False)) == " Thank you."
-    assert TOKENIZER.decode(once(tokens, finished=True)) == " Thank you. Thank you"
+@pytest.mark.parametrize(
+    ("before", "finished", "kept"),
+    [
+        ("", False, " Thank you."),
+        ("", True, " Thank you."),
+        (" Good night!", False, " Good night! Thank you."),
+        (" Good night!", True, " Good night! Thank you. Thank you"),
+    ],
+)
+def test_a_part_of_an_occurrence_at_the_end_goes_where_it_is_sure_to_be_one(
+    before: str, finished: bool, kept: str
+) -> None:
+    tokens = TOKENIZER.encode(before + " Thank you." * 15 + " Thank you")
+    assert TOKENIZER.decode(once(tokens, finished=finished)) == kept

@@ -51,10 +51,11 @@ def _once(
         compression_ratio=compression_ratio(text),
         loops=False,
     )
-    start = _times(tokens[: lost[0]], tokenizer)[-1:] or [0.0]
-    end = _times(tokens[lost[-1] :], tokenizer)[:1] or [duration]
     said = tokenizer.decode([tokens[place] for place in lost]).strip()
-    return once, DroppedSegment(start[0], end[0], "repetition", said)
+    # In a circle the model may count on beyond the window's end.
+    start = [0.0, *_times(tokens[: lost[0]], tokenizer)][-1]
+    end = [*_times(tokens[lost[-1] :], tokenizer), duration][0]
+    return once, DroppedSegment(min(start, duration), min(end, duration), "repetition", said)
 
 
 def _times(tokens: tuple[int, ...], tokenizer: WhisperTokenizer) -> list[float]:

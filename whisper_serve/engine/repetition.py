@@ -45,15 +45,15 @@ def find_cycle(tokens: Sequence[int]) -> Cycle | None:
 def repeated_places(tokens: Sequence[int], *, finished: bool) -> list[int]:
     """Places of the tokens to leave out so that of each cycle the first occurrence remains.
 
-    What follows a cycle follows that occurrence as it followed the last one, since only whole occurrences go; and one
-    that the token limit cut short.
+    What follows a cycle follows that occurrence as it followed the last one, since only whole occurrences go. At the
+    end a part of one goes too, if the token limit cut it short or the text is nothing but the cycle.
 
     Args:
         finished: whether the text came to its end before the token limit.
     """
     kept = list(range(len(tokens)))
     while cycle := find_cycle([tokens[place] for place in kept]):
-        cut_short = cycle.stop == len(kept) and not finished
-        rest = 0 if cut_short else (cycle.stop - cycle.start) % cycle.period
+        in_part = cycle.stop == len(kept) and (not finished or cycle.start == 0)
+        rest = 0 if in_part else (cycle.stop - cycle.start) % cycle.period
         del kept[cycle.start + cycle.period + rest : cycle.stop]
     return sorted(set(range(len(tokens))).difference(kept))
