@@ -101,8 +101,9 @@ class WhisperHandler:
             ("whisper_fallbacks_total", counts.fallbacks),
         ):
             context.metrics.get_metric(name).add_or_update(value, [context.model_name])
-        for kind, number in errors.items():
-            context.metrics.get_metric("whisper_errors_total").add_or_update(number, [kind, context.model_name])
+        for name, by_kind in (("whisper_errors_total", errors), ("whisper_dropped_segments_total", counts.dropped)):
+            for kind, number in by_kind.items():
+                context.metrics.get_metric(name).add_or_update(number, [kind, context.model_name])
         largest = context.metrics.get_metric("whisper_largest_batch", MetricTypes.GAUGE)
         largest.add_or_update(self._largest_batch, [context.model_name])
 

@@ -10,9 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from whisper_serve.engine import DecodingOptions, Engine, WindowResult
+from whisper_serve.engine import DecodedSegment, DecodingOptions, DecodingResult, Engine, WindowResult
 from whisper_serve.engine.engine import Audio
-from whisper_serve.speech import AudioDecodeError, AudioTooLong, Transcript, WindowTranscript, cut_windows, open_audio
+from whisper_serve.engine.results import DroppedSegment
+from whisper_serve.speech import (
+    AudioDecodeError,
+    AudioTooLong,
+    Dropped,
+    Transcript,
+    WindowTranscript,
+    cut_windows,
+    open_audio,
+)
 from whisper_serve.speech.errors import VadUnavailable
 from whisper_serve.transcriber import EngineBroken, FileJob, Job, Outcome, Transcriber, WindowJob, decoding_options
 from whisper_serve.wire import InvalidOption, WindowOptions
@@ -215,6 +224,25 @@ def test_logprobs_of_real_speech_add_up_to_the_mean(base_engine: Engine, data: P
     total = segment.avg_logprob * (len(segment.tokens) + 1)
     assert sum(each.logprob for each in segment.token_logprobs) == pytest.approx(total, abs=0.5)
     assert {each.bytes for each in segment.token_logprobs} >= {tuple(b" country"), tuple(b" fellow")}
+
+
+def test_what_was_dropped_is_told_and_counted(engine: Engine, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoding = DecodingResult((), (), "", "en", None, 0.0, -0.2, 1.0, 0.1, True)
+    goodbye = DecodedSegment(0.0, 2.0, " Thanks for watching!", (), (), decoding)
+    loop = DroppedSegment(2.0, 8.0, "repetition", "Thanks for watching!")
+    heard = WindowResult("en", None, (goodbye,), (decoding,), 0, (loop,))
+    monkeypatch.setattr(engine, "transcribe", lambda windows, *_: [heard] * len(windows))
+    path = data / "en-jfk.mp3"
+    run = Transcriber(engine).run([FileJob(path), FileJob(path, vad=None), WindowJob(noise(1))])
+    found, whole, window = run.outcomes
+    assert isinstance(found, Transcript)
+    assert isinstance(whole, Transcript)
+    assert isinstance(window, WindowTranscript)
+    assert (found.text, whole.text, window.text.strip()) == ("Thanks for watching!", "", "Thanks for watching!")
+    assert window.dropped == (Dropped(2.0, 8.0, "repetition", "Thanks for watching!"),)
+    assert [each.reason for each in found.dropped] == ["repetition"]
+    assert whole.dropped == (*window.dropped, Dropped(0.0, 2.0, "phantom", "Thanks for watching!"))
+    assert run.counts.dropped == {"repetition": 3, "phantom": 1}
 
 
 @pytest.mark.parametrize(("temperature", "tried"), [(0.0, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)), (0.3, (0.3,))])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_serve.speech import LANGUAGES, Segment, TokenLogprob, WindowTranscript, Word
+from whisper_serve.speech import LANGUAGES, Dropped, Segment, TokenLogprob, WindowTranscript, Word
 from whisper_serve.wire import (
     HEAD,
     ErrorReply,
@@ -159,6 +159,26 @@ def test_replies_are_plain_json() -> None:
     # What nobody asked for is not there, so that an older gateway understands the rest.
     assert content["window"]["segments"][0].keys() == asdict(SEGMENT).keys() - {"token_logprobs"}
     assert content["window"].keys() == {"language", "language_probability", "segments"}
+
+
+DROPPED = (Dropped(0.0, 2.5, "silence", "Merci."), Dropped(3.0, 4.0, "repetition", "Hé. Hé."))
+
+
+def test_what_was_dropped_comes_with_the_reply() -> None:
+    reply = WindowTranscript("fr", 0.5, (SEGMENT,), dropped=DROPPED)
+    data = pack_reply(reply)
+    assert unpack_reply(data) == reply
+    # An older gateway reads these members and no others; what it reads is what it got before there were more.
+    window = json.loads(data)["window"]
+    assert json.loads(pack_reply(replace(reply, dropped=())))["window"] == {
+        name: window[name] for name in ("language", "language_probability", "segments")
+    }
+
+
+def test_members_that_are_not_known_are_passed_over() -> None:
+    content = json.loads(pack_reply(WindowTranscript("fr", 0.5, (SEGMENT,))))
+    content["window"]["speakers"] = ["Anna"]
+    assert unpack_reply(json.dumps(content).encode()) == WindowTranscript("fr", 0.5, (SEGMENT,))
 
 
 LOGPROBS = (TokenLogprob(" H", (32, 72), -0.1), TokenLogprob("�", (195,), -0.25), TokenLogprob("�", (169,), 0.0))

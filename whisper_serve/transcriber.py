@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ from whisper_serve.speech import (
     SHORTEST_FILE_SECONDS,
     Audio,
     AudioStream,
+    Dropped,
     Segment,
     Source,
     TokenLogprob,
@@ -37,6 +39,7 @@ from whisper_serve.speech import (
     cut_windows,
     merge,
     open_audio,
+    without_phantoms,
 )
 from whisper_serve.wire import InvalidOption, WindowOptions
 
@@ -85,6 +88,8 @@ class Counts:
     compute_seconds: float = 0.0
     tokens: int = 0
     fallbacks: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Texts, by the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +212,15 @@ class Transcriber:
             state.parts.append((window.start, detection_transcript(result)))
             return
         tokenizer = self._engine.tokenizer if state.job.options.logprobs else None
-        state.parts.append((window.start, window_transcript(result, tokenizer)))
+        heard = window_transcript(result, tokenizer)
+        if isinstance(state.job, FileJob):  # Of a window, only who cut it knows whether it was cut around speech.
+            heard = without_phantoms(heard, window.duration, searched=state.job.vad is not None)
+        state.parts.append((window.start, heard))
         # A file is in one language: what its first windows were found to be holds for the rest.
         state.decoding = replace(state.decoding, language=result.language)
         counts.tokens += sum(len(decoding.tokens) for decoding in result.decodings)
         counts.fallbacks += result.fallbacks
+        counts.dropped.update(dropped.reason for dropped in heard.dropped)
 
 
 def decoding_options(options: WindowOptions) -> DecodingOptions:
@@ -245,7 +254,8 @@ def window_transcript(result: WindowResult, tokenizer: WhisperTokenizer | None =
         )
         for number, segment in enumerate(result.segments)
     )
-    return WindowTranscript(result.language, result.language_probability, segments)
+    dropped = tuple(Dropped(each.start, each.end, each.reason, each.text) for each in result.dropped)
+    return WindowTranscript(result.language, result.language_probability, segments, dropped=dropped)
 
 
 def detection_transcript(detection: LanguageDetection) -> WindowTranscript:

@@ -12,8 +12,9 @@ A message is a fixed head, the options as JSON, and the samples as 16-bit PCM (l
 A reply is JSON: ``{"version": 1, "window": {…}}``, or ``{"version": 1, "error": {…}}`` with the error envelope's fields
 and the status, since TorchServe's gRPC reports every row as OK.
 
-Options with their default value are not sent, nor are members of a reply that hold nothing unless they were asked for:
-so either end may be older than the other as long as nothing new is asked.
+Options with their default value are not sent, nor are members of a reply that hold nothing unless they were asked for;
+members of a reply's window that are not known are passed over. So either end may be older than the other as long as
+nothing new is asked.
 """
 
 from __future__ import annotations
@@ -27,7 +28,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from whisper_serve.speech import LANGUAGES, WINDOW_SAMPLES, Audio, Segment, TokenLogprob, WindowTranscript, Word
+from whisper_serve.speech import (
+    LANGUAGES,
+    WINDOW_SAMPLES,
+    Audio,
+    Dropped,
+    Segment,
+    TokenLogprob,
+    WindowTranscript,
+    Word,
+)
 
 MAGIC: Final = b"WSWN"
 VERSION: Final = 1
@@ -37,7 +47,7 @@ MAX_PROMPT_CHARACTERS: Final = 10_000
 """The model reads only the last 223 tokens of a prompt, some 1,000 characters; more is a mistake of the caller."""
 
 _FLAGS: Final = ("timestamps", "word_timestamps", "detect_only", "logprobs")
-_OPTIONAL: Final = ("language_probabilities", "token_logprobs")
+_OPTIONAL: Final = ("dropped", "language_probabilities", "token_logprobs")
 """Members of a reply that are left out where they hold nothing."""
 
 
@@ -178,6 +188,7 @@ def unpack_reply(data: bytes) -> WindowTranscript | ErrorReply:
             language_probability=window["language_probability"],
             segments=tuple(_segment(segment) for segment in window["segments"]),
             language_probabilities=_probabilities(window.get("language_probabilities")),
+            dropped=tuple(Dropped(**each) for each in window.get("dropped", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, WireError):

@@ -22,6 +22,8 @@ OPTIONS = DecodingOptions()
         ({"avg_logprob": -1.5, "compression_ratio": 3.0, "no_speech_prob": 0.9}, OPTIONS, False, True),
         ({"avg_logprob": -1.5}, replace(OPTIONS, logprob_threshold=None), False, False),
         ({"compression_ratio": 3.0}, replace(OPTIONS, compression_ratio_threshold=None), False, False),
+        ({"loops": True}, OPTIONS, True, False),
+        ({"loops": True}, replace(OPTIONS, compression_ratio_threshold=None), False, False),
         ({"no_speech_prob": 0.9}, replace(OPTIONS, logprob_threshold=None), False, True),
         ({"avg_logprob": -1.5, "no_speech_prob": 0.9}, replace(OPTIONS, no_speech_threshold=None), True, False),
     ],

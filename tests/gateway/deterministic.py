@@ -16,7 +16,15 @@ from whisper_serve.gateway.metrics import Metrics
 from whisper_serve.gateway.server import DrainingServer, uvicorn_config
 from whisper_serve.gateway.settings import GatewaySettings
 from whisper_serve.gateway.work import Part, Work
-from whisper_serve.speech import AudioDecodeError, Segment, TokenLogprob, Transcript, WindowTranscript, merge
+from whisper_serve.speech import (
+    AudioDecodeError,
+    Dropped,
+    Segment,
+    TokenLogprob,
+    Transcript,
+    WindowTranscript,
+    merge,
+)
 
 TEXTS = (" One window.", " And another.")
 
@@ -24,7 +32,8 @@ TEXTS = (" One window.", " And another.")
 def window(text: str) -> WindowTranscript:
     logprob = TokenLogprob(text, tuple(text.encode()), -0.5)
     segment = Segment(0, 0, 0.0, 1.0, text, (1, 2), 0.0, -0.5, 1.0, 0.1, token_logprobs=(logprob,))
-    return WindowTranscript("en", 0.9, (segment,), {"en": 0.9, "fr": 0.1})
+    dropped = Dropped(1.0, 2.0, "repetition", text.strip())
+    return WindowTranscript("en", 0.9, (segment,), {"en": 0.9, "fr": 0.1}, (dropped,))
 
 
 @dataclass

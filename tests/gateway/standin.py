@@ -98,6 +98,7 @@ class StandIn(inference_pb2_grpc.InferenceAPIsServiceServicer):
         self.refuses_probes: Failure | None = None
         self.poison: Callable[[Received], bool] = lambda received: False
         """Windows that end the worker, and with it all others in work."""
+        self.hears: Callable[[Received], str] = lambda received: received.text
         self.language = "en"
         self.open = asyncio.Event()
         """Answers wait for it."""
@@ -162,7 +163,7 @@ class StandIn(inference_pb2_grpc.InferenceAPIsServiceServicer):
         if received.options.detect_only:
             return WindowTranscript(self.language, 0.9, (), {self.language: 0.9})
         end = len(received.audio) / SAMPLE_RATE
-        segment = Segment(0, 0, 0.0, round(end, 2), received.text, (1, 2), 0.0, -0.1, 1.0, 0.0)
+        segment = Segment(0, 0, 0.0, round(end, 2), self.hears(received), (1, 2), 0.0, -0.1, 1.0, 0.0)
         asked = received.options.language
         return WindowTranscript(asked or self.language, None if asked else 0.9, (segment,))
 

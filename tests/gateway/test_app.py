@@ -66,6 +66,15 @@ def test_the_sdk_gets_every_format(served: Served) -> None:
     assert answer.json() == {"language": "english", "language_code": "en", "probabilities": {"en": 0.9, "fr": 0.1}}
 
 
+def test_what_was_dropped_is_told_and_counted(served: Served) -> None:
+    with sdk(served) as client:
+        verbose = client.audio.transcriptions.create(model="whisper-1", file=CLIP, response_format="verbose_json")
+    assert verbose.dropped[1] == {"start": 2.0, "end": 3.0, "reason": "repetition", "text": "And another."}
+    assert post(served, stream="true").text.endswith("[DONE]\n\n")
+    metrics = httpx.get(f"{served.url}/metrics", trust_env=False).text
+    assert 'whisper_gateway_dropped_segments_total{reason="repetition"} 4.0' in metrics
+
+
 def test_the_sdk_streams_and_sees_errors_on_the_way(served: Served) -> None:
     with sdk(served) as client:
         events = list(client.audio.transcriptions.create(model="whisper-1", file=CLIP, stream=True))

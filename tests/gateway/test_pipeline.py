@@ -98,6 +98,19 @@ async def test_parts_come_in_order_and_hold_the_whole_file() -> None:
 
 
 @in_loop
+async def test_phantoms_are_dropped_where_nobody_looked_for_speech() -> None:
+    async with pipeline() as it:
+        it.server.hears = lambda received: " Vielen Dank fürs Zuschauen!"
+        found = (await it.transcribe(work(SHORT))).transcript()
+        assert (found.text, found.dropped) == ("Vielen Dank fürs Zuschauen!", ())
+        whole = (await it.transcribe(work(SHORT, vad=None, condition_on_previous_text=True))).transcript()
+        assert (whole.text, whole.segments) == ("", ())
+        assert {(each.reason, each.text) for each in whole.dropped} == {("phantom", "Vielen Dank fürs Zuschauen!")}
+        # Nor does it become the prompt of the next window.
+        assert {received.options.prompt for received in it.cluster.received} == {None}
+
+
+@in_loop
 async def test_an_open_file_is_read_and_left_open() -> None:
     async with pipeline() as it:
         file = io.BytesIO(SHORT.read_bytes())

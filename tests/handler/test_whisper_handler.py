@@ -17,6 +17,8 @@ from ts.context import Context, RequestProcessor
 from ts.metrics.metric_cache_yaml_impl import MetricsCacheYamlImpl
 from whisper_handler import WhisperHandler
 
+from whisper_serve.engine import WindowResult
+from whisper_serve.engine.results import DroppedSegment
 from whisper_serve.engine.weights import Weights, save_weights
 from whisper_serve.settings import SettingsError
 from whisper_serve.speech import WindowTranscript
@@ -189,6 +191,18 @@ def test_work_is_counted_for_prometheus(served: Served, jfk: bytes, caplog: pyte
     assert re.search(r"whisper_tokens_total\.Count:[1-9]", lines)
     assert "whisper_errors_total.Count:1|#kind:audio_decode_error,ModelName:whisper" in lines
     assert re.search(r"whisper_largest_batch\.Count:[1-9]", lines)
+    assert "Failed to update" not in caplog.text
+
+
+def test_what_was_dropped_is_counted_by_reason(
+    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    heard = WindowResult("en", None, (), (), 0, (DroppedSegment(0.0, 2.0, "silence", "Bye."),))
+    monkeypatch.setattr(served.handler._transcriber._engine, "transcribe", lambda windows, *_: [heard])
+    [(_, _, body)] = served({"window": WINDOW})
+    assert b'"reason": "silence"' in bytes(body)  # type: ignore[arg-type]
+    assert "whisper_dropped_segments_total.Count:1|#reason:silence,ModelName:whisper" in caplog.text
     assert "Failed to update" not in caplog.text
 
 

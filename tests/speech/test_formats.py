@@ -10,7 +10,7 @@ from hypothesis import given
 from tests.speech.transcripts import segment, transcript, with_words, without_words, written_by_whisper
 from whisper_serve.speech.formats import RESPONSE_FORMATS, render
 from whisper_serve.speech.render_options import RenderOptions
-from whisper_serve.speech.transcript import Segment, TokenLogprob, Word
+from whisper_serve.speech.transcript import Dropped, Segment, TokenLogprob, Word
 
 
 @given(segments=without_words | with_words)
@@ -77,6 +77,15 @@ def test_warnings_appear_only_when_there_are_some(response_format: str) -> None:
     assert "warnings" not in json.loads(render(transcript(), response_format))
     body = json.loads(render(transcript(warnings=("cut short",)), response_format))
     assert body["warnings"] == ["cut short"]
+
+
+def test_verbose_json_tells_what_was_dropped_if_anything() -> None:
+    assert "dropped" not in json.loads(render(transcript(), "verbose_json"))
+    value = replace(transcript(), dropped=(Dropped(1.0, 4.5, "phantom", "Please subscribe."),))
+    body = json.loads(render(value, "verbose_json"))
+    assert body["dropped"] == [{"start": 1.0, "end": 4.5, "reason": "phantom", "text": "Please subscribe."}]
+    for response_format in RESPONSE_FORMATS.keys() - {"verbose_json"}:
+        assert render(value, response_format) == render(transcript(), response_format)
 
 
 def test_language_of_a_transcript_without_speech() -> None:

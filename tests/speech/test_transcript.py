@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_serve.speech.transcript import Segment, Transcript, WindowTranscript, Word, join_texts, merge
+from whisper_serve.speech.transcript import Dropped, Segment, Transcript, WindowTranscript, Word, join_texts, merge
 
 
 def segment(text: str, start: float = 0.0, end: float = 1.0, words: tuple[Word, ...] = ()) -> Segment:
@@ -41,6 +41,14 @@ def test_merge_keeps_what_the_model_said_of_a_segment() -> None:
 def test_merge_adds_to_the_seek_within_the_window() -> None:
     late = WindowTranscript("en", None, (Segment(0, 150, 1.5, 2.0, " x", (), 0.0, 0.0, 1.0, 0.0),))
     assert merge([(10.0, late)], task="transcribe", duration=12).segments[0].seek == 1150
+
+
+def test_merge_shifts_what_was_dropped() -> None:
+    silent = WindowTranscript("en", 0.9, (), dropped=(Dropped(0.0, 2.02, "silence", "Bye."),))
+    looping = WindowTranscript("en", 0.9, (segment(" la"),), dropped=(Dropped(1.0, 4.38, "repetition", "la la"),))
+    merged = merge([(0.53, silent), (28.07, looping)], task="transcribe", duration=40)
+    assert merged.dropped == (Dropped(0.53, 2.55, "silence", "Bye."), Dropped(29.07, 32.45, "repetition", "la la"))
+    assert merged.text == "la"
 
 
 @pytest.mark.parametrize(

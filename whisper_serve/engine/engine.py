@@ -35,11 +35,13 @@ from .fallback import is_silence, needs_fallback
 from .features import log_mel, pad_windows
 from .graph_decoding import GraphDecoder
 from .graphs import CudaGraphs, MakeGraphs
+from .guard import believed
 from .language import detect_by_group, detect_languages
 from .model import WhisperModel
 from .options import DecodingOptions
+from .repetition import find_cycle
 from .results import DecodedSegment, DecodingResult, LanguageDetection, WindowResult
-from .segments import SECONDS_PER_TIMESTAMP, Segmentation, segment
+from .segments import SECONDS_PER_TIMESTAMP
 from .state import Prompt
 from .task import SHORTEST_REMAINDER, Audio, WindowTask
 from .tokenizer import WhisperTokenizer
@@ -162,7 +164,7 @@ class Engine:
             while waiting:
                 features = self._decode_batch(waiting, [task.row for task in waiting])
                 waiting = self._take_segments(waiting, features)
-            return [self._result(task) for task in fresh]
+            return [task.result() for task in fresh]
 
         return self._in_batches(self._tasks(windows, options), transcribe)
 
@@ -301,23 +303,18 @@ class Engine:
             compression_ratio=compression_ratio(text),
             no_speech_prob=sampled.no_speech_prob,
             finished=sampled.finished,
+            loops=find_cycle([token for token in sampled.tokens if token < self.tokenizer.eot]) is not None,
         )
 
     def _take_segments(self, tasks: Sequence[WindowTask], features: Tensor) -> list[WindowTask]:
         """Add the newest decodings' segments; return the tasks of which the rest is still to be decoded."""
-        found = [self._segmentation(task) for task in tasks]
+        found = [believed(task.decodings[-1], task.options, self.tokenizer, task.duration) for task in tasks]
         rows = [i for i, task in enumerate(tasks) if task.options.word_timestamps and found[i].segments]
         if rows:
             timed = self._with_words([tasks[i] for i in rows], [found[i].segments for i in rows], features[rows])
             for i, segments in zip(rows, timed, strict=True):
                 found[i] = replace(found[i], segments=segments)
         return [task for task, one in zip(tasks, found, strict=True) if task.advance(one)]
-
-    def _segmentation(self, task: WindowTask) -> Segmentation:
-        newest = task.decodings[-1]
-        if is_silence(newest, task.options):
-            return Segmentation((), task.duration)
-        return segment(newest, self.tokenizer, task.duration)
 
     def _with_words(
         self, tasks: Sequence[WindowTask], segments: Sequence[tuple[DecodedSegment, ...]], features: Tensor
@@ -333,15 +330,6 @@ class Engine:
         prompt = self.tokenizer.start_sequence(task.language, task.options.task, timestamps=False)
         text = [token for one in segments for token in one.tokens if token < self.tokenizer.eot]
         return Said(prompt, text, task.duration)
-
-    def _result(self, task: WindowTask) -> WindowResult:
-        return WindowResult(
-            language=task.language,
-            language_probability=task.language_probability,
-            segments=tuple(task.segments),
-            decodings=tuple(task.decodings),
-            fallbacks=task.fallbacks,
-        )
 
 
 __all__ = ["Audio", "Engine"]

@@ -36,7 +36,9 @@ class DecodingOptions:
     max_tokens: int | None = None
     """Most tokens to sample a window; ``None`` is half of the model's text context (224)."""
     compression_ratio_threshold: float | None = 2.4
-    """A text that zlib shrinks by more than this is repetitive and is decoded again."""
+    """A text that zlib shrinks by more than this, or that goes in circles, is repetitive and is decoded again.
+
+    At the last temperature, circles are cut out of it. ``None`` switches both off."""
     logprob_threshold: float | None = -1.0
     """A mean log-probability a token below this means a failed decoding."""
     no_speech_threshold: float | None = 0.6

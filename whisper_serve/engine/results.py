@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class DecodingResult:
     no_speech_prob: float
     finished: bool
     """False where the token limit cut the text short."""
+    loops: bool = False
+    """Whether the text goes in circles: see `repetition`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,20 @@ class DecodedSegment:
 
 
 @dataclass(frozen=True, slots=True)
+class DroppedSegment:
+    """Text of the model that is not delivered, since nobody said it."""
+
+    start: float
+    end: float
+    reason: Literal["silence", "repetition"]
+    text: str
+
+    def shifted(self, seconds: float) -> DroppedSegment:
+        """The same, ``seconds`` later."""
+        return replace(self, start=self.start + seconds, end=self.end + seconds)
+
+
+@dataclass(frozen=True, slots=True)
 class WindowResult:
     """All that was heard in one window."""
 
@@ -84,3 +101,5 @@ class WindowResult:
     """One, or more where the rest of the window had to be decoded on its own."""
     fallbacks: int
     """Decodings that failed a threshold and were repeated at a higher temperature."""
+    dropped: tuple[DroppedSegment, ...] = ()
+    """At most one of each decoding."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from .results import DecodedSegment, DecodingResult
+from .results import DecodedSegment, DecodingResult, DroppedSegment
 from .tokenizer import WhisperTokenizer
 
 SECONDS_PER_TIMESTAMP: Final = 0.02
@@ -20,6 +20,8 @@ class Segmentation:
     segments: tuple[DecodedSegment, ...]
     consumed: float
     """Seconds; less than the window's duration where the model stopped before its end."""
+    dropped: DroppedSegment | None = None
+    """Text that is in none of the segments."""
 
 
 def segment(result: DecodingResult, tokenizer: WhisperTokenizer, duration: float) -> Segmentation:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .options import DecodingOptions
-from .results import DecodedSegment, DecodingResult
+from .results import DecodedSegment, DecodingResult, DroppedSegment, WindowResult
 from .segments import Segmentation
 
 Audio = npt.NDArray[np.float32]
@@ -19,6 +19,8 @@ SHORTEST_REMAINDER: Final = 1.0
 """Seconds; what the model left of a window is decoded on its own only if it is longer than this."""
 MAX_CONTINUATIONS: Final = 8
 """Decodings a window at most, should the model advance in tiny steps."""
+MAX_LOOPS: Final = 2
+"""Decodings of a window that may go in circles: after the first, what is behind it may still be heard."""
 
 
 @dataclass(slots=True)
@@ -35,10 +37,11 @@ class WindowTask:
     fallbacks: int = 0
     segments: list[DecodedSegment] = field(default_factory=list)
     decodings: list[DecodingResult] = field(default_factory=list)
+    dropped: list[DroppedSegment] = field(default_factory=list)
 
     def fresh(self) -> WindowTask:
         """The same window, of which nothing has been heard."""
-        return replace(self, segments=[], decodings=[])
+        return replace(self, segments=[], decodings=[], dropped=[])
 
     @property
     def duration(self) -> float:
@@ -52,9 +55,26 @@ class WindowTask:
     def advance(self, found: Segmentation) -> bool:
         """Add the segments of the newest decoding; True where the rest of the window is still to be decoded."""
         self.segments += [one.shifted(self.offset) for one in found.segments]
+        if found.dropped:
+            self.dropped.append(found.dropped.shifted(self.offset))
         remainder = self.duration - found.consumed
-        if found.consumed <= 0 or remainder <= SHORTEST_REMAINDER or len(self.decodings) >= MAX_CONTINUATIONS:
+        if found.consumed <= 0 or remainder <= SHORTEST_REMAINDER or self._is_exhausted():
             return False
         self.audio = self.audio[round(found.consumed * SAMPLE_RATE) :]
         self.offset += found.consumed
         return True
+
+    def _is_exhausted(self) -> bool:
+        loops = sum(one.reason == "repetition" for one in self.dropped)
+        return len(self.decodings) >= MAX_CONTINUATIONS or loops >= MAX_LOOPS
+
+    def result(self) -> WindowResult:
+        """All that has been heard so far."""
+        return WindowResult(
+            language=self.language,
+            language_probability=self.language_probability,
+            segments=tuple(self.segments),
+            decodings=tuple(self.decodings),
+            fallbacks=self.fallbacks,
+            dropped=tuple(self.dropped),
+        )

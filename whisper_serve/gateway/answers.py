@@ -55,7 +55,7 @@ class AudioAnswer(Response):
             pass
         transcript = run.transcript()
         text = render(transcript, asked.response_format, asked.render)
-        self._service.metrics.transcribed(transcript.duration, self._took())
+        self._service.metrics.transcribed(transcript, self._took())
         return Response(text, headers={"content-type": RESPONSE_FORMATS[asked.response_format].content_type})
 
     async def _stream(self, run: Run, asked: FileRequest, send: Send) -> None:
@@ -67,7 +67,7 @@ class AudioAnswer(Response):
                     self._service.metrics.first_token(self._took())
                     first = False
         if stream.succeeded:
-            self._service.metrics.transcribed(run.transcript().duration, self._took())
+            self._service.metrics.transcribed(run.transcript(), self._took())
 
     def _work(self, upload: Upload, asked: FileRequest, client: str) -> Work:
         return Work(

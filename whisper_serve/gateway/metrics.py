@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from whisper_serve import __version__
+from whisper_serve.speech import Transcript
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 LATENCIES: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
@@ -33,6 +34,7 @@ class Metrics:
         self._factor = self._histogram("real_time_factor", "Time for each second of audio.", REAL_TIME_FACTORS)
         self._first = self._histogram("first_token_seconds", "Until the first text of a stream was sent.", LATENCIES)
         self._audio = self._counter("audio_seconds", "Audio of requests answered with success.")
+        self._dropped = self._counter("dropped_segments", "Texts left out because nobody said them.", ["reason"])
         self._running = self._gauge("requests_running", "Requests being answered now.")
         self._rejected = self._counter("rejections", "Requests refused.", ["reason"])
 
@@ -89,11 +91,13 @@ class Metrics:
         """The first text of a stream was sent."""
         self._first.observe(took)
 
-    def transcribed(self, audio_seconds: float, took: float) -> None:
-        """A request with so much audio was answered with success."""
-        self._audio.inc(audio_seconds)
-        if audio_seconds > 0:
-            self._factor.observe(took / audio_seconds)
+    def transcribed(self, transcript: Transcript, took: float) -> None:
+        """A request was answered with success, by this transcript."""
+        self._audio.inc(transcript.duration)
+        if transcript.duration > 0:
+            self._factor.observe(took / transcript.duration)
+        for dropped in transcript.dropped:
+            self._dropped.labels(dropped.reason).inc()
 
     def render(self) -> bytes:
         """All of them in Prometheus' text format."""

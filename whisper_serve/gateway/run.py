@@ -16,7 +16,7 @@ from whisper_serve.gateway.scheduler import Lane
 from whisper_serve.gateway.settings import GatewaySettings
 from whisper_serve.gateway.timing import within
 from whisper_serve.gateway.work import Part, Work
-from whisper_serve.speech import Transcript, Window, WindowTranscript, merge
+from whisper_serve.speech import Transcript, Window, WindowTranscript, merge, without_phantoms
 from whisper_serve.wire import WindowOptions, pack_window
 
 T = TypeVar("T")
@@ -143,7 +143,8 @@ class Run:
 
     async def _answer(self, window: Window) -> Part:
         options = await self._context.options_for(window.index)
-        transcript = await self._send(window, options)
+        heard = await self._send(window, options)
+        transcript = without_phantoms(heard, window.duration, searched=self._work.vad is not None)
         self._context.learn(transcript)
         return Part(window.index, window.start, window.end, transcript)
 

@@ -69,6 +69,15 @@ class TranscriptionWord(BaseModel):
     end: float
 
 
+class DroppedText(BaseModel):
+    """Text that the model made up, and why it is not in the transcript; times in seconds of the file."""
+
+    start: float
+    end: float
+    reason: Literal["silence", "repetition", "phantom"]
+    text: str
+
+
 class VerboseTranscription(BaseModel):
     """The answer in the format `verbose_json`."""
 
@@ -78,6 +87,7 @@ class VerboseTranscription(BaseModel):
     text: str
     segments: list[TranscriptionSegment] = []
     words: list[TranscriptionWord] = []
+    dropped: list[DroppedText] = []
     warnings: list[str] = []
     usage: Usage
 

@@ -8,8 +8,9 @@ from whisper_serve.speech.container import Source
 from whisper_serve.speech.errors import AudioDecodeError, AudioTooLong, AudioTooShort, SpeechError, VadUnavailable
 from whisper_serve.speech.formats import RESPONSE_FORMATS, Format, render
 from whisper_serve.speech.languages import LANGUAGES, language_code, language_name
+from whisper_serve.speech.phantoms import without_phantoms
 from whisper_serve.speech.render_options import RenderOptions
-from whisper_serve.speech.transcript import Segment, TokenLogprob, Transcript, WindowTranscript, Word, merge
+from whisper_serve.speech.transcript import Dropped, Segment, TokenLogprob, Transcript, WindowTranscript, Word, merge
 from whisper_serve.speech.vad import SileroVad, Span, VadOptions, speech_spans
 from whisper_serve.speech.windows import WINDOW_SAMPLES, WINDOW_SECONDS, Window, cut_windows
 
@@ -25,6 +26,7 @@ __all__ = [
     "AudioStream",
     "AudioTooLong",
     "AudioTooShort",
+    "Dropped",
     "Format",
     "RenderOptions",
     "Segment",
@@ -47,4 +49,5 @@ __all__ = [
     "open_audio",
     "render",
     "speech_spans",
+    "without_phantoms",
 ]

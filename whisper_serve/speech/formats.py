@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -70,6 +70,8 @@ def _verbose_json(transcript: Transcript, options: RenderOptions) -> str:
         body["segments"] = [_segment(segment) for segment in transcript.segments]
     if "word" in options.granularities:
         body["words"] = [_word(word) for word in transcript.words]
+    if transcript.dropped:
+        body["dropped"] = [asdict(dropped) for dropped in transcript.dropped]
     return _dump({**body, **_warnings(transcript), "usage": usage(transcript.duration)})
 
 

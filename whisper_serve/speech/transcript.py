@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from whisper_serve.speech.languages import UNSPACED
 
@@ -78,6 +79,20 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class Dropped:
+    """Text of the model that is left out because nobody said it: in a silence, again and again, or a phantom."""
+
+    start: float
+    end: float
+    reason: Literal["silence", "repetition", "phantom"]
+    text: str
+
+    def shifted(self, seconds: float) -> Dropped:
+        """The same, `seconds` later."""
+        return replace(self, start=_time(self.start + seconds), end=_time(self.end + seconds))
+
+
+@dataclass(frozen=True, slots=True)
 class WindowTranscript:
     """One window's result; `language_probability` is None when the language was given, not detected.
 
@@ -88,6 +103,7 @@ class WindowTranscript:
     language_probability: float | None
     segments: tuple[Segment, ...]
     language_probabilities: Mapping[str, float] | None = None
+    dropped: tuple[Dropped, ...] = ()
 
     @property
     def text(self) -> str:
@@ -104,6 +120,7 @@ class Transcript:
     text: str
     segments: tuple[Segment, ...]
     warnings: tuple[str, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
 
     @property
     def words(self) -> tuple[Word, ...]:
@@ -135,6 +152,7 @@ def merge(
         text=join_texts((part.text, part.language) for _, part in windows),
         segments=_renumbered(windows),
         warnings=tuple(warnings),
+        dropped=tuple(dropped.shifted(start) for start, part in windows for dropped in part.dropped),
     )
 
 
