@@ -11,7 +11,10 @@ from typing import Any
 
 
 def main() -> None:
-    """The argument is JSON: folder, device, compute_type, batch (0: none), language, threads."""
+    """The argument is JSON: folder, device, compute_type, batch (0: none), threads, language (null: to be found out).
+
+    There may be temperatures too (those of a fallback), task, and detect_only: only the languages are asked.
+    """
     settings = json.loads(sys.argv[1])
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print must not come between the replies
@@ -20,7 +23,9 @@ def main() -> None:
         model = load(settings)
         print(json.dumps({"ready": True}), file=replies)
         for line in sys.stdin:
-            print(json.dumps(transcribe(model, json.loads(line)["files"], settings)), file=replies)
+            request = json.loads(line)
+            # A request may say otherwise than the settings what is spoken and what to do.
+            print(json.dumps(transcribe(model, request["files"], {**settings, **request})), file=replies)
     except Exception as error:
         print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=replies)
         raise
@@ -42,16 +47,22 @@ def load(settings: dict[str, Any]) -> Any:
 
 
 def transcribe(model: Any, files: list[str], settings: dict[str, Any]) -> dict[str, Any]:
-    """Greedy and without fallback; all else is faster-whisper's default, its speech detector in batches too."""
-    options = {"language": settings["language"], "beam_size": 1, "temperature": 0.0}
-    options |= {"condition_on_previous_text": False}
+    """Without beams, and greedy unless temperatures are given; all else is faster-whisper's default."""
+    options = {"language": settings["language"], "task": settings.get("task", "transcribe"), "beam_size": 1}
+    options |= {"temperature": settings.get("temperatures", 0.0), "condition_on_previous_text": False}
     if settings["batch"]:
         options["batch_size"] = settings["batch"]
     started = time.perf_counter()
-    found = [list(model.transcribe(name, **options)[0]) for name in files]
+    found = []
+    languages = []
+    for name in files:
+        segments, information = model.transcribe(name, **options)
+        found.append([] if settings.get("detect_only") else list(segments))  # segments come as they are decoded
+        languages.append(information.language)
     seconds = time.perf_counter() - started
     return {
         "texts": ["".join(segment.text for segment in one) for one in found],
+        "languages": languages,
         "seconds": seconds,
         "tokens": sum(len(segment.tokens) for one in found for segment in one),
         "windows": sum(len({segment.seek for segment in one}) for one in found),
