@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 
@@ -33,4 +34,6 @@ def test_differences_are_those_of_the_others() -> None:
 
 
 def test_a_plot_without_errors_is_a_plot() -> None:
-    assert len(marks(error_plot(report(OURS)))) == 3
+    same = difference_plot(report(OURS, replace(OURS, label="other")))
+    assert {place for place, _ in marks(same)} == {NAMES}
+    assert ">0.2</text>" in same

@@ -60,7 +60,9 @@ def test_the_console_shows_names_as_they_are() -> None:
     console = Console(record=True, width=160, file=io.StringIO())
     for table in tables(report(OURS, replace(OTHER, label="[red]"))):
         console.print(console_table(table))
-    assert "[red] − engine" in console.export_text()
+    text = console.export_text()
+    assert re.search(r"\[red\] +\n.*− engine", text)
+    assert "+122.22 [+33.3, +300.0]*" in text
 
 
 def test_our_own_page_has_its_markers() -> None:

@@ -20,6 +20,8 @@ GAP: Final = 10
 """Pixels between two languages."""
 TOP: Final = 60
 TICKS: Final = 6
+NARROWEST: Final = 1.0
+"""Points that the axis shows at least: less would make much of nothing."""
 COLOURS: Final = ("#2f6fb0", "#d2691e", "#3a8f4d", "#a0439c", "#8c8c8c", "#b8860b")
 
 
@@ -101,7 +103,7 @@ def _legend(series: Sequence[str], shown: set[int]) -> list[str]:
 
 def _ticks(low: float, high: float) -> list[float]:
     """Round numbers from below the lowest value to above the highest."""
-    rough = max(high - low, 1e-6) / TICKS
+    rough = max(high - low, NARROWEST) / TICKS
     unit = 10 ** math.floor(math.log10(rough))
     step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
     first, last = math.floor(low / step), max(math.ceil(high / step), math.floor(low / step) + 1)

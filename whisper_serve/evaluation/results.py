@@ -14,7 +14,7 @@ from .corpus import Sample
 from .scores import Accuracy, ErrorRate, Repeat, accuracies, bleu, error_rate, repeats, superfluous, word_count
 
 ALL: Final = "all"
-MEAN: Final = "mean of languages"
+MEAN: Final = "mean"
 
 
 @dataclass(frozen=True)

@@ -155,6 +155,9 @@ class OpenAIWhisper:
     @torch.inference_mode()
     def detect(self, samples: Sequence[Sample], progress: Progress) -> Heard:
         started = time.perf_counter()
+        if not self._model.is_multilingual:
+            progress(len(samples))
+            return Heard(["en" for _ in samples], time.perf_counter() - started)
         codes = []
         for sample in samples:
             mel = log_mel_spectrogram(pad_or_trim(load_audio(sample.path)), self._model.dims.n_mels)

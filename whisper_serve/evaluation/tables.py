@@ -156,7 +156,9 @@ _TABLES: Final[Sequence[Callable[[Report], Table]]] = (
 def console_table(table: Table) -> ConsoleTable:
     shown = ConsoleTable(title=table.title, caption=table.note or None, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for number, title in enumerate(table.columns):
-        shown.add_column(escape(title), justify="left" if number < table.texts else "right")
+        words = number < table.texts
+        header = escape(title).replace(" − ", "\n− ").replace(": taken", "\ntaken")
+        shown.add_column(header, justify="left" if words else "right", no_wrap=not words)
     for row in table.rows:
         shown.add_row(*map(escape, row))
     return shown
