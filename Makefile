@@ -6,7 +6,7 @@ TORCH ?= 2.13.0
 # What `serve` and `demo` run: an official name, a path, `trial` or `default`.
 MODEL ?= default
 SAMPLE ?= tests/data/en-jfk.mp3
-# A folder with recordings and manifest.tsv: what `eval`, `bench` and `profile` measure on. Without one, clips of the tests.
+# A folder with recordings and manifest.tsv: what `eval`, `quality`, `bench` and `profile` measure on. Without one, clips of the tests.
 CORPUS ?= $(or $(WHISPER_SERVE_CORPUS),tests/data)
 # More for a command, such as ARGS="--workers 2".
 ARGS ?=
@@ -21,7 +21,7 @@ PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo build test test-slow lint format eval bench bench-gpu profile profile-gpu lock proto clean
+.PHONY: help setup serve demo build test test-slow lint format eval quality quality-gpu bench bench-gpu profile profile-gpu lock proto clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -52,8 +52,18 @@ format: $(DEV_STAMP)  ## Format the sources and repair what can be repaired
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-eval: $(DEV_STAMP)  ## Measure errors on CORPUS against openai-whisper
-	$(BIN)/whisper-serve eval "$(CORPUS)" --model "$(MODEL)" $(ARGS)
+EVAL = $(BIN)/whisper-serve eval "$(CORPUS)" --model "$(MODEL)" --system engine --system openai-whisper
+
+eval: $(RUN_STAMP)  ## Measure errors on CORPUS beside openai-whisper
+	$(EVAL) $(ARGS)
+
+QUALITY = $(EVAL) --system faster-whisper --silence --device $(1) --peers $(PEERS) --markdown docs/quality.md $(ARGS)
+
+quality: $(RUN_STAMP) $(PEERS_STAMP)  ## The same beside faster-whisper too, into docs/quality.md, on the CPU
+	$(call QUALITY,cpu)
+
+quality-gpu: $(RUN_STAMP) $(PEERS_STAMP)  ## The same on a GPU
+	$(call QUALITY,cuda)
 
 BENCH = $(BIN)/whisper-serve bench "$(CORPUS)" --model "$(MODEL)" --device $(1) --peers $(PEERS) \
 	--json docs/performance-$(2).json --svg docs/performance-$(2).svg --markdown docs/performance.md $(ARGS)

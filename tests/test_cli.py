@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from whisper_serve import __version__
 from whisper_serve.cli.servers import alias_of, gateway_config
+from whisper_serve.engine.weights import Weights, save_weights
 
 ALIASES = "WHISPER_MODEL_ALIASES"
 
@@ -148,10 +150,44 @@ def test_transcribe_lays_subtitles_out(data: Path) -> None:
     assert max(len(cue.split("\n")[1].split()) for cue in words) == 3
 
 
-def test_a_folder_without_a_manifest_is_no_corpus(tmp_path: Path) -> None:
-    answer = run("eval", str(tmp_path))
-    assert answer.returncode == 1
-    assert "manifest.tsv" in answer.stderr
+def test_evaluation_fails_before_it_measures(data: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("no markers")
+    for corpus, arguments, words in (
+        (tmp_path, [], "manifest.tsv"),
+        (data, ["--system", "abacus"], "unknown system 'abacus'"),
+        (data, ["--system", "engine-int9"], "int9"),
+        (data, ["--language", "klingon"], "klingon"),
+        (data, ["--language", "sv"], "its languages are de, en, fr"),
+        (data, ["--device", "tpu"], "tpu"),
+        (data, ["--model", "no-such-model"], "no-such-model"),
+        (data, ["--system", "http://127.0.0.1:9/v1"], "does not answer"),
+        (data, ["--html", str(tmp_path / "none" / "page.html")], "there is no folder"),
+        (data, ["--markdown", str(page)], "<!-- bench:quality -->"),
+    ):
+        answer = run("eval", str(corpus), *arguments)
+        assert answer.returncode == 1
+        assert answer.stderr.startswith("Error: ")
+        assert words in answer.stderr
+        assert "Traceback" not in answer.stderr
+
+
+def test_evaluation_writes_what_it_measured(data: Path, tmp_path: Path, tiny_weights: Weights) -> None:
+    save_weights(tiny_weights, tmp_path / "tiny.safetensors")
+    page = tmp_path / "page.md"
+    page.write_text("<!-- bench:quality -->\n<!-- /bench:quality -->\n")
+    systems = ["--system", "ours=engine", "--system", "openai-whisper", "--system", "faster-whisper"]
+    arguments = ["--model", "tiny.safetensors", "--greedy", "--limit", "1", "--language", "fr", "--language", "German"]
+    files = ["--json", "all.json", "--html", "page.html", "--markdown", "page.md"]
+    answer = run("eval", str(data / "manifest.tsv"), *systems, *arguments, *files, cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert "− ours" in answer.stdout
+    assert "faster-whisper failed: of its format we have the base model only" in answer.stdout
+    measured = json.loads((tmp_path / "all.json").read_text())
+    assert [line["name"] for line in measured["errors"]] == ["de", "fr", "mean"]
+    assert len(measured["spoken"]) == 2
+    assert "| openai-whisper − ours |" in page.read_text()
+    assert "de-common-voice-17922420.mp3" in (tmp_path / "page.html").read_text()
 
 
 def test_keys_are_added_listed_and_revoked(tmp_path: Path) -> None:

@@ -69,4 +69,4 @@ def test_wheel_has_no_archive_and_no_tests(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert not [name for name in names if name.endswith((".mar", ".safetensors")) or name.startswith("tests")]
-    assert "whisper_serve/py.typed" in names
+    assert {"whisper_serve/py.typed", "whisper_serve/evaluation/page.html"} <= set(names)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from whisper_serve.benchmark.workload import CLIP_SECONDS, gather
-from whisper_serve.evaluation.corpus import CorpusError, Sample, read_corpus
+from whisper_serve.evaluation.corpus import Sample, read_corpus
+from whisper_serve.evaluation.errors import CorpusError
 from whisper_serve.speech import SAMPLE_RATE, load_audio
 
 

@@ -26,9 +26,10 @@ class Machine:
         return f"{where}{self.cpu}, {cores}, {self.threads} threads; Python {self.python}, PyTorch {self.torch}"
 
 
-def this_machine(threads: int, device: str) -> Machine:
-    """This machine; its GPU is told if ``device`` is one."""
+def this_machine(threads: int | None, device: str) -> Machine:
+    """This machine; its GPU is told if ``device`` is one. ``threads``: None for those that PyTorch uses here."""
     gpu = torch.cuda.get_device_name(device) if device.startswith("cuda") else None
+    threads = threads or torch.get_num_threads()
     return Machine(_cpu(), usable_cores(), threads, platform.python_version(), torch.__version__, gpu)
 
 

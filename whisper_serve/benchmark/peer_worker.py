@@ -14,12 +14,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+Settings = dict[str, Any]
 Answer = dict[str, Any]
-Transcribe = Callable[[list[str]], Answer]
+Transcribe = Callable[[list[str], Settings], Answer]
 
 
 def main() -> None:
-    """The argument is JSON: kind, folder, device, dtype, batch (0: none), language, threads."""
+    """The argument is JSON: kind, folder, device, dtype, batch (0: none), threads, language (null: to be found out).
+
+    For faster-whisper there may be temperatures too (those of a fallback), task, and detect_only: only languages are
+    asked. A request may say otherwise than the argument what is spoken and what to do.
+    """
     settings = json.loads(sys.argv[1])
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print must not come between the replies
@@ -28,8 +33,9 @@ def main() -> None:
         transcribe = KINDS[settings["kind"]](settings)
         print(json.dumps({"ready": True}), file=replies)
         for line in sys.stdin:
+            request = json.loads(line)
             started = time.perf_counter()
-            answer = transcribe(json.loads(line)["files"])
+            answer = transcribe(request["files"], {**settings, **request})
             taken = {"seconds": time.perf_counter() - started, "fill": None, "peak_rss": peak_memory()}
             print(json.dumps({**answer, **taken}), file=replies)
     except Exception as error:
@@ -37,8 +43,8 @@ def main() -> None:
         raise
 
 
-def faster_whisper(settings: dict[str, Any]) -> Transcribe:
-    """Greedy and without fallback; all else is faster-whisper's default, its speech detector in batches too."""
+def faster_whisper(settings: Settings) -> Transcribe:
+    """Without beams, and greedy unless temperatures are given; all else is faster-whisper's default."""
     from faster_whisper import BatchedInferencePipeline, WhisperModel
 
     kind, _, number = settings["device"].partition(":")
@@ -49,16 +55,23 @@ def faster_whisper(settings: dict[str, Any]) -> Transcribe:
         compute_type=settings["dtype"],
         cpu_threads=settings["threads"],
     )
-    options = {"language": settings["language"], "beam_size": 1, "temperature": 0.0}
-    options |= {"condition_on_previous_text": False}
-    if settings["batch"]:
-        options["batch_size"] = settings["batch"]
     system = BatchedInferencePipeline(model) if settings["batch"] else model
+    always = {"beam_size": 1, "condition_on_previous_text": False}
+    if settings["batch"]:
+        always["batch_size"] = settings["batch"]
 
-    def transcribe(files: list[str]) -> Answer:
-        found = [list(system.transcribe(name, **options)[0]) for name in files]
+    def transcribe(files: list[str], asked: Settings) -> Answer:
+        options = {"language": asked["language"], "task": asked.get("task", "transcribe"), **always}
+        options["temperature"] = asked.get("temperatures", 0.0)
+        found = []
+        languages = []
+        for name in files:
+            segments, information = system.transcribe(name, **options)
+            found.append([] if asked.get("detect_only") else list(segments))  # segments come as they are decoded
+            languages.append(information.language)
         return {
             "texts": ["".join(segment.text for segment in one) for one in found],
+            "languages": languages,
             "tokens": sum(len(segment.tokens) for one in found for segment in one),
             "windows": sum(len({segment.seek for segment in one}) for one in found),
         }
@@ -66,7 +79,7 @@ def faster_whisper(settings: dict[str, Any]) -> Transcribe:
     return transcribe
 
 
-def transformers(settings: dict[str, Any]) -> Transcribe:
+def transformers(settings: Settings) -> Transcribe:
     """The speech recognition pipeline, window by window with times as its makers advise, greedy, without fallback."""
     import torch
     from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer, pipeline
@@ -87,7 +100,7 @@ def transformers(settings: dict[str, Any]) -> Transcribe:
     )
     options = {"language": settings["language"], "task": "transcribe"}
 
-    def transcribe(files: list[str]) -> Answer:
+    def transcribe(files: list[str], _: Settings) -> Answer:
         texts = [recognizer(samples(name), return_timestamps=True, generate_kwargs=options)["text"] for name in files]
         return {"texts": texts, "tokens": None, "windows": None}
 

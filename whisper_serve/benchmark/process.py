@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from whisper_serve.benchmark.errors import WorkerFailed
 from whisper_serve.benchmark.protocol import Answer, read_answer
@@ -43,12 +43,12 @@ class Worker:
             self.close()
             raise
 
-    def ask(self, files: Sequence[Path], concurrency: int = 1) -> Answer:
-        """Have some files transcribed."""
+    def ask(self, files: Sequence[Path], concurrency: int = 1, **settings: Any) -> Answer:
+        """Have some files transcribed; ``settings`` are faster-whisper's, where they are not those of its start."""
         assert self._process.stdin is not None
+        request = {"files": [str(path) for path in files], "concurrency": concurrency, **settings}
         with suppress(BrokenPipeError):  # if it is dead, reading tells why
-            self._process.stdin.write(json.dumps({"files": [str(path) for path in files], "concurrency": concurrency}))
-            self._process.stdin.write("\n")
+            self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
         return read_answer(self._read())
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from torch.profiler import ProfilerActivity, profile
 
 from whisper_serve.benchmark.machine import Machine, this_machine
@@ -76,7 +75,7 @@ def profile_engine(corpus: Path, model: str, device: str, dtype: str, minutes: f
             heard = system.transcribe([sample], "transcribe", lambda _: None)
     averages = list(taken.key_averages())
     return Profile(
-        machine=this_machine(torch.get_num_threads(), str(where)),
+        machine=this_machine(None, str(where)),
         model=model,
         device=str(where),
         dtype=dtype,

@@ -28,6 +28,8 @@ class Work:
     windows: int | None = None
     fill: float | None = None
     """How much of the windows' 30 s was audio, 0 to 1."""
+    languages: list[str] | None = None
+    """Codes of those that were found or told, a file each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,10 @@ import httpx
 
 from whisper_serve.benchmark.errors import BenchmarkError
 from whisper_serve.benchmark.protocol import Work
+from whisper_serve.evaluation.server import DEFAULT_MODEL, new_client, post
 from whisper_serve.torchserve.endpoints import Endpoints, on_free_ports
 
 STOP_SECONDS: Final = 60
-REQUEST_SECONDS: Final = 3600
 
 
 @contextmanager
@@ -50,17 +50,13 @@ def running_server(model: str, device: str, store: Path, *, gateway: bool) -> It
 
 def send(url: str, language: str, files: Sequence[Path], concurrency: int) -> Work:
     """Send each file as a request of its own, ``concurrency`` of them at a time."""
-    fields = {"model": "whisper-1", "language": language, "response_format": "text"}
+    fields = {"model": DEFAULT_MODEL, "language": language}
 
     def request(client: httpx.Client, path: Path) -> str:
-        answer = client.post(url, files={"file": (path.name, path.read_bytes())}, data=fields)
-        if answer.status_code != httpx.codes.OK:
-            raise BenchmarkError(f"{path.name} was answered {answer.status_code}: {answer.text[:200]}")
-        return answer.text
+        return str(post(client, url, path, fields)["text"])
 
     started = time.perf_counter()
-    # trust_env: a proxy in the environment has nothing to do with a server on this machine.
-    with httpx.Client(timeout=REQUEST_SECONDS, trust_env=False) as client, ThreadPoolExecutor(concurrency) as pool:
+    with new_client(url) as client, ThreadPoolExecutor(concurrency) as pool:
         texts = list(pool.map(partial(request, client), files))
         return Work(texts, time.perf_counter() - started)
 

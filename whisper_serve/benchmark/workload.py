@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import wave
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,9 @@ from typing import Final
 
 import numpy as np
 
-from whisper_serve.evaluation.corpus import CorpusError, Sample
+from whisper_serve.evaluation.corpus import Sample
+from whisper_serve.evaluation.errors import CorpusError
+from whisper_serve.evaluation.silence import write_wav
 from whisper_serve.speech import SAMPLE_RATE, Audio, load_audio, open_audio
 
 LONGEST_SECONDS: Final = 60.0
@@ -57,9 +58,9 @@ def gather(samples: Sequence[Sample], language: str, seconds: float, folder: Pat
     if not taken:
         raise CorpusError(f"no recording of the corpus is in {language!r} and at most {LONGEST_SECONDS:.0f} s long")
     joined = _join(audio)
-    _write(folder / "joined.wav", joined)
+    write_wav(folder / "joined.wav", joined)
     for length in CLIP_SECONDS:
-        _write(folder / f"clip-{length}.wav", np.resize(joined, length * SAMPLE_RATE))
+        write_wav(folder / f"clip-{length}.wav", np.resize(joined, length * SAMPLE_RATE))
     return Material(
         samples=tuple(taken),
         repeated=len(taken) > len({sample.name for sample in taken}),
@@ -94,12 +95,3 @@ def _join(audio: Sequence[Audio]) -> Audio:
     pause = np.zeros(round(PAUSE_SECONDS * SAMPLE_RATE), np.float32)
     pieces = [piece for one in audio for piece in (one, pause)]
     return np.concatenate(pieces[:-1])
-
-
-def _write(path: Path, audio: Audio) -> None:
-    """As WAV: 16 bits, mono, 16 kHz."""
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes((audio.clip(-1, 1) * 32767).astype("<i2").tobytes())

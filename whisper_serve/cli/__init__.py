@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from whisper_serve import __version__
-from whisper_serve.cli import benchmark, gateway, models, offline, servers
+from whisper_serve.cli import benchmark, evaluation, gateway, models, offline, servers
 from whisper_serve.cli.console import err, out
 
 app = typer.Typer(
@@ -30,7 +30,7 @@ app.command()(gateway.gateway)
 app.add_typer(gateway.keys, name="keys")
 app.command()(servers.demo)
 app.command()(offline.transcribe)
-app.command(name="eval")(offline.evaluate_model)
+app.command(name="eval")(evaluation.evaluate_systems)
 app.command()(benchmark.bench)
 app.command()(benchmark.profile)
 

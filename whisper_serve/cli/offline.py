@@ -1,4 +1,4 @@
-"""`transcribe` and `eval`: without a server."""
+"""`transcribe`: without a server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from whisper_serve.cli.console import err, out
+from whisper_serve.cli.console import err
 from whisper_serve.cli.options import Dtype, Model
 
 
@@ -71,33 +71,3 @@ def transcribe(
     transcriber = Transcriber(Engine.load(load_weights(model), device, dtype))
     if transcribe_files(transcriber, files, request, err, output_dir):
         raise typer.Exit(1)
-
-
-def evaluate_model(
-    corpus: Annotated[
-        Path, typer.Argument(exists=True, file_okay=False, help="A folder with recordings and manifest.tsv.")
-    ],
-    model: Model = "default",
-    language: Annotated[str, typer.Option(help="Code of the language whose word errors are measured.")] = "en",
-    compare: Annotated[
-        bool, typer.Option("--compare/--alone", help="Also run openai-whisper on the same weights.")
-    ] = True,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    dtype: Dtype = "auto",
-) -> None:
-    """Measure word errors, language identification and translation on a labelled corpus.
-
-    The manifest is tab-separated with the columns path, language (code) and transcript; both systems decode greedily,
-    and the texts are normalised as Whisper's authors do.
-
-    Examples:
-
-    * `whisper-serve eval recordings`
-
-    * `whisper-serve eval recordings --language de --model small --alone`
-
-    * `whisper-serve eval recordings --dtype int8`
-    """
-    from whisper_serve.evaluation.run import evaluate
-
-    evaluate(out, corpus, model, device, language, dtype=dtype, compare=compare)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Final
 
 import jiwer
+from sacrebleu import BLEU
 from whisper.normalizers import BasicTextNormalizer, EnglishTextNormalizer
 
 from whisper_serve.speech.languages import UNSPACED
+
+NGRAM: Final = 5
+"""Words in a row that a text says again only if it loops, or if that is what was said."""
+_UNSPACED_LETTER: Final = re.compile("[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff]")
+"""Thai, Lao, Burmese, Japanese and Chinese letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +38,17 @@ class ErrorRate:
 
 def error_rate(reference: str, hypothesis: str, language: str) -> ErrorRate:
     """Word error rate of one transcript after normalisation; character error rate for unspaced languages."""
-    normalize = _normalizer(language)
-    expected, found = normalize(reference).strip(), normalize(hypothesis).strip()
+    expected, found = normalized(reference, language), normalized(hypothesis, language)
     if not expected:
         return ErrorRate(len(found.split()), 0)
     counts = jiwer.process_words(expected, found)
     errors = counts.substitutions + counts.deletions + counts.insertions
     return ErrorRate(errors, counts.hits + counts.substitutions + counts.deletions)
+
+
+def normalized(text: str, language: str) -> str:
+    """Words with single spaces between; of unspaced languages the letters are the words."""
+    return " ".join(_normalizer(language)(text).split())
 
 
 @cache
@@ -70,3 +82,33 @@ def accuracies(pairs: Iterable[tuple[str, str]]) -> dict[str, Accuracy]:
         spoken: Accuracy(counts[spoken], counts.total(), {code: n for code, n in counts.items() if code != spoken})
         for spoken, counts in sorted(detected.items())
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """Words in a row that a transcript says more than once."""
+
+    words: str
+    times: int
+
+
+def repeats(text: str, language: str) -> list[Repeat]:
+    """The 5-grams that a transcript repeats, after normalisation, those that come most often first."""
+    words = normalized(text, language).split()
+    counts = Counter(" ".join(words[first : first + NGRAM]) for first in range(len(words) - NGRAM + 1))
+    return [Repeat(gram, times) for gram, times in counts.most_common() if times > 1]
+
+
+def superfluous(found: Iterable[Repeat]) -> int:
+    """How many 5-grams were said before already."""
+    return sum(repeat.times - 1 for repeat in found)
+
+
+def word_count(text: str) -> int:
+    """Words of a text in whatever language; where words are not spaced, letters."""
+    return len(_UNSPACED_LETTER.sub(r" \g<0> ", normalized(text, "")).split())
+
+
+def bleu(translations: Sequence[str], references: Sequence[str]) -> float:
+    """BLEU of translations to English with sacrebleu's defaults (Post 2018), 0 to 100."""
+    return float(BLEU().corpus_score(list(translations), [list(references)]).score)

@@ -1,17 +1,18 @@
-"""The systems that are compared: this engine, and openai-whisper on the very same weights. Both decode greedily."""
+"""The systems of this process: this engine, and openai-whisper on the very same weights."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import islice
+from typing import Any, Protocol, TypeVar
 
 import torch
 from whisper.audio import log_mel_spectrogram, pad_or_trim
 from whisper.model import ModelDimensions, Whisper
 
-from whisper_serve.engine import DecodingOptions, Engine
+from whisper_serve.engine import FALLBACK_TEMPERATURES, DecodingOptions, Engine
 from whisper_serve.engine.options import Task
 from whisper_serve.engine.weights import Weights
 from whisper_serve.speech import WINDOW_SAMPLES, Audio, cut_windows, load_audio
@@ -20,6 +21,7 @@ from .corpus import Sample
 
 Progress = Callable[[float], None]
 """Called with the number of files that were just done."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,53 +35,76 @@ class Heard:
     """Decodings of up to 30 s; of openai-whisper those that gave text."""
     fill: float | None = None
     """How much of the windows' 30 s was audio, 0 to 1, where it is known."""
+    problems: tuple[str, ...] = ()
+    """Files that the system could not hear, with the reasons; their values are empty."""
 
 
 class System(Protocol):
-    name: str
-
     def transcribe(self, samples: Sequence[Sample], task: Task, progress: Progress) -> Heard:
-        """Text of each sample, whose language is told."""
+        """Text of each sample, whose language is told unless nobody speaks in it."""
 
     def detect(self, samples: Sequence[Sample], progress: Progress) -> Heard:
         """Language code of each sample."""
 
 
+@dataclass(slots=True)
+class _Tally:
+    """What the engine's batches amounted to so far."""
+
+    texts: list[str]
+    tokens: int = 0
+    windows: int = 0
+    samples: int = 0
+
+    @property
+    def fill(self) -> float | None:
+        return self.samples / (WINDOW_SAMPLES * self.windows) if self.windows else None
+
+
 class EngineSystem:
     """This engine with its speech detection and batches."""
 
-    name = "whisper-serve"
+    def __init__(
+        self, weights: Weights, device: str, dtype: str = "auto", *, fallback: bool = False, tokens: int | None = None
+    ) -> None:
+        """Load the engine.
 
-    def __init__(self, weights: Weights, device: str, dtype: str = "auto", *, tokens: int | None = None) -> None:
-        """``tokens``: the most of a window, which is then decoded once and without timestamps."""
+        Args:
+            fallback: decode again at higher temperatures where a text fails; else greedily once.
+            tokens: the most of a window, which is then decoded without timestamps.
+        """
         self._engine = Engine.load(weights, device, dtype)
+        self._temperatures = FALLBACK_TEMPERATURES if fallback else (0.0,)
         self._tokens = tokens
 
     def transcribe(self, samples: Sequence[Sample], task: Task, progress: Progress) -> Heard:
         started = time.perf_counter()
-        owners: list[int] = []
-        windows: list[Audio] = []
-        for number, sample in enumerate(samples):
-            for window in cut_windows([load_audio(sample.path)]):
-                owners.append(number)
-                windows.append(window.audio)
-        texts = ["" for _ in samples]
-        tokens = 0
-        size = self._engine.batch_size  # The engine's own may shrink on the way, when memory is short.
-        for first in range(0, len(windows), size):
-            part = slice(first, first + size)
-            options = [self._options(task, samples[i].language) for i in owners[part]]
-            for owner, result in zip(owners[part], self._engine.transcribe(windows[part], options), strict=True):
-                texts[owner] += "".join(segment.text for segment in result.segments)
-                tokens += sum(len(decoding.tokens) for decoding in result.decodings)
-            progress(len(set(owners[part]) - set(owners[part.stop :])))
-        progress(len(set(range(len(samples))) - set(owners)))
-        fill = sum(map(len, windows)) / (WINDOW_SAMPLES * len(windows)) if windows else None
-        return Heard(texts, time.perf_counter() - started, tokens, len(windows), fill)
+        tally = _Tally(["" for _ in samples])
+        done = 0
+        # The engine's own batch size may shrink on the way, when memory is short.
+        for batch in _batches(_windows(samples), self._engine.batch_size):
+            self._add(tally, batch, [self._options(task, samples[owner].told_language) for owner, _ in batch])
+            progress(batch[-1][0] - done)  # All before the last window's file are complete.
+            done = batch[-1][0]
+        progress(len(samples) - done)
+        return Heard(tally.texts, time.perf_counter() - started, tally.tokens, tally.windows, tally.fill)
 
-    def _options(self, task: Task, language: str) -> DecodingOptions:
-        timestamps = self._tokens is None
-        return DecodingOptions(task, language, temperatures=(0.0,), timestamps=timestamps, max_tokens=self._tokens)
+    def _add(self, tally: _Tally, batch: Sequence[tuple[int, Audio]], options: Sequence[DecodingOptions]) -> None:
+        windows, owners = [audio for _, audio in batch], [owner for owner, _ in batch]
+        for owner, result in zip(owners, self._engine.transcribe(windows, options, owners), strict=True):
+            tally.texts[owner] += "".join(segment.text for segment in result.segments)
+            tally.tokens += sum(len(decoding.tokens) for decoding in result.decodings)
+        tally.windows += len(windows)
+        tally.samples += sum(map(len, windows))
+
+    def _options(self, task: Task, language: str | None) -> DecodingOptions:
+        return DecodingOptions(
+            task,
+            language,
+            temperatures=self._temperatures,
+            timestamps=self._tokens is None,
+            max_tokens=self._tokens,
+        )
 
     def detect(self, samples: Sequence[Sample], progress: Progress) -> Heard:
         started = time.perf_counter()
@@ -87,20 +112,26 @@ class EngineSystem:
         size = self._engine.batch_size
         for first in range(0, len(samples), size):
             batch = samples[first : first + size]
-            beginnings = [load_audio(sample.path)[:480_000] for sample in batch]
+            beginnings = [load_audio(sample.path)[:WINDOW_SAMPLES] for sample in batch]
             codes += [detection.language for detection in self._engine.detect_language(beginnings)]
             progress(len(batch))
         return Heard(codes, time.perf_counter() - started)
 
 
 class OpenAIWhisper:
-    """openai-whisper with its defaults, but without temperature fallback, whose sampling is random."""
+    """openai-whisper with its defaults, but greedy unless fallback is asked for."""
 
-    name = "openai-whisper"
-
-    def __init__(self, weights: Weights, device: str, *, tokens: int | None = None, fp16: bool = False) -> None:
-        """``tokens`` as of EngineSystem; ``fp16``: compute in float16, as openai-whisper does on a GPU."""
-        self._options = {"temperature": 0.0, "fp16": fp16}
+    def __init__(
+        self,
+        weights: Weights,
+        device: str,
+        *,
+        fallback: bool = False,
+        tokens: int | None = None,
+        fp16: bool = False,
+    ) -> None:
+        """``fallback`` and ``tokens`` as of EngineSystem; ``fp16``: compute in float16, as it does on a GPU."""
+        self._options: dict[str, Any] = {"temperature": FALLBACK_TEMPERATURES if fallback else 0.0, "fp16": fp16}
         if tokens is not None:
             self._options |= {"sample_len": tokens, "without_timestamps": True}
         self._model = Whisper(ModelDimensions(**weights.dimensions.as_dict()))
@@ -109,11 +140,12 @@ class OpenAIWhisper:
 
     def transcribe(self, samples: Sequence[Sample], task: Task, progress: Progress) -> Heard:
         started = time.perf_counter()
+        torch.manual_seed(0)  # Fallback samples: the same at every run.
         texts = []
         tokens = windows = 0
         for sample in samples:
             audio = load_audio(sample.path)
-            result = self._model.transcribe(audio, task=task, language=sample.language, **self._options)
+            result = self._model.transcribe(audio, task=task, language=sample.told_language, **self._options)
             texts.append(str(result["text"]))
             tokens += sum(len(segment["tokens"]) for segment in result["segments"])
             windows += len({segment["seek"] for segment in result["segments"]})
@@ -123,6 +155,9 @@ class OpenAIWhisper:
     @torch.inference_mode()
     def detect(self, samples: Sequence[Sample], progress: Progress) -> Heard:
         started = time.perf_counter()
+        if not self._model.is_multilingual:
+            progress(len(samples))
+            return Heard(["en" for _ in samples], time.perf_counter() - started)
         codes = []
         for sample in samples:
             mel = log_mel_spectrogram(pad_or_trim(load_audio(sample.path)), self._model.dims.n_mels)
@@ -130,3 +165,16 @@ class OpenAIWhisper:
             codes.append(max(probabilities, key=probabilities.__getitem__))
             progress(1)
         return Heard(codes, time.perf_counter() - started)
+
+
+def _windows(samples: Iterable[Sample]) -> Iterator[tuple[int, Audio]]:
+    """The windows of all samples, each with the number of its sample."""
+    for number, sample in enumerate(samples):
+        for window in cut_windows([load_audio(sample.path)]):
+            yield number, window.audio
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch

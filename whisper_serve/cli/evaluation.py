@@ -1,0 +1,134 @@
+"""`eval`: how good, beside other systems."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.console import Console
+
+from whisper_serve.cli.console import CommandFailed, out
+from whisper_serve.cli.options import Dtype, Model
+
+if TYPE_CHECKING:
+    from whisper_serve.evaluation.results import Report
+
+MARKER: Final = "quality"
+"""What is written into a Markdown file stands between its marks."""
+
+
+def evaluate_systems(
+    corpus: Annotated[
+        Path, typer.Argument(exists=True, help="A folder with recordings and manifest.tsv, or such a table itself.")
+    ],
+    system: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--system",
+            "-s",
+            help="engine, engine-int8 …, openai-whisper, faster-whisper, or a server's address, such as "
+            "http://127.0.0.1:8000/v1#model. With a label: ours=engine. May be repeated; the others are compared "
+            "with the first. By default engine.",
+        ),
+    ] = None,
+    model: Model = "default",
+    language: Annotated[
+        list[str] | None, typer.Option(help="Code of a language to measure. May be repeated; by default all.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many files of each language.")] = None,
+    silence: Annotated[
+        bool, typer.Option("--silence", help="Also a minute each of digital silence, white and pink noise, and hum.")
+    ] = False,
+    fallback: Annotated[
+        bool,
+        typer.Option(
+            "--fallback/--greedy",
+            help="Raise the temperature where a text fails, or decode once. Servers do as they are set up.",
+        ),
+    ] = True,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    dtype: Dtype = "auto",
+    api_key: Annotated[str | None, typer.Option(envvar="OPENAI_API_KEY", help="What servers ask for.")] = None,
+    peers: Annotated[Path, typer.Option(help="The environment of faster-whisper; `make quality` makes it.")] = Path(
+        ".venv-peers"
+    ),
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write all that was measured, with the texts.")
+    ] = None,
+    markdown: Annotated[
+        Path | None,
+        typer.Option(help=f"Write the tables into this file, between <!-- bench:{MARKER} --> and its end."),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write one page with tables, plots, and the texts with their differences.")
+    ] = None,
+) -> None:
+    """Measure errors, language identification, translation, invented and repeated words, on a labelled corpus.
+
+    The manifest is tab-separated with the columns path, language (code; none where nobody speaks) and transcript;
+    translations.tsv beside it (path, english_translation) has the references for translations. Texts are normalised
+    as Whisper's authors do, and error rates have 95 % intervals.
+
+    Examples:
+
+    * `whisper-serve eval recordings`
+
+    * `whisper-serve eval recordings --system engine --system openai-whisper --language de --language fr --limit 20`
+
+    * `whisper-serve eval recordings --system engine --system engine-int8 --system faster-whisper --html report.html`
+
+    * `whisper-serve eval recordings/test.tsv --system http://127.0.0.1:8000/v1 --system other=http://other:8000/v1#base`
+    """
+    from whisper_serve.benchmark.machine import this_machine
+    from whisper_serve.benchmark.peer import faster_whisper
+    from whisper_serve.benchmark.table import split_at_markers
+    from whisper_serve.engine import resolve_device
+    from whisper_serve.evaluation.lineup import ENGINE, Opened, Setup, lineup
+    from whisper_serve.evaluation.run import Plan, measure
+
+    # What would fail at the end fails now.
+    if missing := [path for path in (json_file, html) if path is not None and not path.parent.is_dir()]:
+        raise CommandFailed(f"{missing[0]} cannot be written: there is no folder {missing[0].parent}")
+    if markdown is not None:
+        split_at_markers(markdown, MARKER)
+    codes = tuple(_code(name) for name in language or ())
+    where = str(resolve_device(device))
+
+    def peer(name: str) -> Opened:
+        return faster_whisper(name, model, where, peers, fallback=fallback)
+
+    entries = lineup(system or [ENGINE], Setup(model, where, dtype, fallback, api_key), peer)
+    plan = Plan(corpus, model, where, str(this_machine(None, where)), codes, limit, silence, fallback)
+    _deliver(measure(out, plan, entries), json_file, markdown, html)
+
+
+def _code(name: str) -> str:
+    from whisper_serve.speech import language_code
+
+    try:
+        return language_code(name)
+    except ValueError as error:
+        raise CommandFailed(str(error)) from error
+
+
+def _deliver(report: Report, json_file: Path | None, markdown: Path | None, html: Path | None) -> None:
+    """Print the report, and write it into the files that are asked for."""
+    import json
+
+    from whisper_serve.benchmark.table import CONSOLE_WIDTH, write_between_markers
+    from whisper_serve.evaluation import tables
+    from whisper_serve.evaluation.page import page
+
+    console = Console(width=max(out.width, CONSOLE_WIDTH), highlight=False)
+    console.print(tables.heading(report), markup=False)
+    for table in tables.tables(report):
+        console.print(tables.console_table(table))
+    for remark in tables.remarks(report):
+        console.print(remark, markup=False)
+    if json_file is not None:
+        json_file.write_text(json.dumps(report.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if markdown is not None:
+        write_between_markers(markdown, MARKER, tables.markdown(report))
+    if html is not None:
+        html.write_text(page(report), encoding="utf-8")
