@@ -36,7 +36,7 @@ def test_every_place_is_computed_or_stands_for_others(audio: int) -> None:
 
 
 def test_a_place_has_the_attention_of_all_that_it_stands_for() -> None:
-    """With padding of which every group is the same four times over, nothing is lost."""
+    """With padding of which all of a group are the same, nothing is lost."""
     torch.manual_seed(0)
     attention = SelfAttention(16, 2).requires_grad_(False)
     thinning = thinned(1000, 1500)

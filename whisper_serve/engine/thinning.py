@@ -1,9 +1,9 @@
 """The padding behind a window's audio, thinned: for CPUs, on which the encoder is most of the work.
 
 A window is padded with silence to 30 s, whatever its length. The encoder sees all places of the audio and of the first
-two seconds behind it, and of the rest each fourth, which counts for four in attention (proportional attention: Bolya
-et al. 2023, "Token Merging", section 3). It is what keeps texts and times as they are: without any padding, or with
-less of it, Whisper loses its way.
+two seconds behind it, and of the rest each second, which counts for two in attention (proportional attention: Bolya
+et al. 2023, "Token Merging", section 3). So texts stay as they are: with much less padding Whisper loses its way, and
+each fourth place is too few already.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-STRIDE: Final = 4
+STRIDE: Final = 2
 """How many places of the thinned padding one place stands for."""
 WHOLE: Final = 100
 """Places behind the audio that stay as they are: 2 s."""
