@@ -120,10 +120,9 @@ def test_the_real_model_is_measured(data: Path) -> None:
 @pytest.mark.weights
 @pytest.mark.timeout(1800)
 def test_english_errors_are_within_half_a_point_of_openai_whispers(corpus: Path, base_weights: Weights) -> None:
-    """In float32, and without one reading on which openai-whisper, greedy and without fallback, loops."""
+    """Without one reading on which openai-whisper, greedy and without fallback, loops: that would flatter us."""
     samples = [one for one in read_corpus(corpus) if one.language == "en" and one.group != "en/librivox"]
-    ours_in_float32 = EngineSystem(base_weights, "cpu", "float32")
-    given = [entry("ours", ours_in_float32), entry("theirs", OpenAIWhisper(base_weights, "cpu"))]
+    given = [entry("ours", EngineSystem(base_weights, "cpu")), entry("theirs", OpenAIWhisper(base_weights, "cpu"))]
     with Progress(disable=True) as bar:
         outcomes, _ = hear(bar, given, Material(tuple(samples), ()))
     ours, theirs = (
