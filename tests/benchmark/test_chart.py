@@ -3,8 +3,9 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 from tests.benchmark.examples import report, row
-from whisper_serve.benchmark.chart import NAMES, NUMBERS, WIDTH, speed_chart
+from whisper_serve.benchmark.chart import NAMES, NUMBERS, speed_chart
 from whisper_serve.benchmark.results import Row
+from whisper_serve.evaluation.svg import WIDTH
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import wave
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +18,13 @@ from whisper_serve.engine.weights import Weights
 from whisper_serve.engine.weights.huggingface import read_folder
 from whisper_serve.evaluation.corpus import Sample
 from whisper_serve.evaluation.scores import error_rate
-from whisper_serve.speech import SAMPLE_RATE, Audio, load_audio
+from whisper_serve.evaluation.silence import write_wav
+from whisper_serve.speech import load_audio
 
 
 def settings(folder: Path) -> dict[str, Any]:
     shared = {"device": "cpu", "dtype": "float32", "batch": 0, "language": "en", "threads": 1}
     return {"kind": "transformers", "folder": str(folder), **shared}
-
-
-def write(path: Path, audio: Audio) -> Path:
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes((audio * 32767).astype("<i2").tobytes())
-    return path
 
 
 def test_a_folder_holds_the_model_that_was_written(tiny_weights: Weights, tmp_path: Path) -> None:
@@ -50,10 +41,10 @@ def test_a_folder_holds_the_model_that_was_written(tiny_weights: Weights, tmp_pa
 def test_transformers_says_what_was_said(base_weights: Weights, clips: dict[str, Sample], tmp_path: Path) -> None:
     write_folder(base_weights, tmp_path)
     clip = clips["en-jfk.mp3"]
-    file = write(tmp_path / "clip.wav", load_audio(clip.path))
+    write_wav(tmp_path / "clip.wav", load_audio(clip.path))
     worker = Worker([sys.executable, "-I", str(PEER), json.dumps(settings(tmp_path))], 1)
     try:
-        answer = worker.ask([file])
+        answer = worker.ask([tmp_path / "clip.wav"])
     finally:
         worker.close()
     assert error_rate(clip.transcript, answer.work.texts[0], "en").errors == 0

@@ -4,20 +4,9 @@ import pytest
 
 from whisper_serve.engine import Engine
 from whisper_serve.engine.batch_size import rows_that_fit
-from whisper_serve.engine.weights import Dimensions
+from whisper_serve.engine.weights import OFFICIAL_DIMENSIONS
 
-LARGE = Dimensions(
-    n_mels=128,
-    n_audio_ctx=1500,
-    n_audio_state=1280,
-    n_audio_head=20,
-    n_audio_layer=32,
-    n_vocab=51866,
-    n_text_ctx=448,
-    n_text_state=1280,
-    n_text_head=20,
-    n_text_layer=32,
-)
+LARGE = OFFICIAL_DIMENSIONS["large-v3"]
 # In bytes, 2 a number: of 32 layers the keys and values of 1500 and 448 places; 12 tensors of 1500 places; 6 logits.
 KEYS_VALUES = 2 * 32 * 1948 * 1280 * 2
 WINDOW = KEYS_VALUES + 12 * 1500 * 1280 * 2 + 6 * 51866 * 4

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from tests.evaluation.examples import OTHER, OURS, report
-from whisper_serve.evaluation.plot import NAMES, RIGHT, WIDTH, difference_plot, error_plot
+from whisper_serve.evaluation.plot import NAMES, RIGHT, difference_plot, error_plot
+from whisper_serve.evaluation.svg import WIDTH
 
 SVG = "{http://www.w3.org/2000/svg}"
 

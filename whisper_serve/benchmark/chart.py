@@ -7,8 +7,8 @@ from html import escape
 from typing import Final
 
 from whisper_serve.benchmark.results import Report
+from whisper_serve.evaluation.svg import WIDTH, drawing
 
-WIDTH: Final = 760
 NAMES: Final = 230
 """Pixels for the names before the bars."""
 NUMBERS: Final = 70
@@ -29,16 +29,10 @@ def speed_chart(report: Report) -> str:
 def _svg(title: str, bars: Sequence[tuple[str, float]]) -> str:
     height = TOP + LINE * len(bars) + 10
     scale = (WIDTH - NAMES - NUMBERS) / max((value for _, value in bars), default=1.0)
-    size = f'viewBox="0 0 {WIDTH} {height}"'
-    font = 'font-family="sans-serif" font-size="13" fill="#808080"'
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" {size} {font}>',
-        f"<title>{escape(title)}</title>",
-        f'<text x="10" y="22" font-weight="bold">{escape(title)}</text>',
-    ]
+    parts = []
     for number, (name, value) in enumerate(bars):
         parts += _bar(TOP + LINE * number, name, value, scale)
-    return "\n".join([*parts, "</svg>", ""])
+    return drawing(title, height, parts)
 
 
 def _bar(top: int, name: str, value: float, scale: float) -> list[str]:

@@ -15,7 +15,7 @@ from whisper_serve.engine.weights.huggingface import DIMENSIONS, MODEL_PREFIX, s
 
 
 def write_folder(weights: Weights, folder: Path) -> None:
-    """Write configuration, tensors in float32 and ``vocab.json``: the text of each token, and the special ones."""
+    """Write configuration, tensors in float32 and ``vocab.json``: the bytes of each token, and the special ones."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {MODEL_PREFIX + stored_name(name): tensor.float() for name, tensor in weights.tensors.items()}
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "model.safetensors")
@@ -55,18 +55,10 @@ def _special(tokenizer: WhisperTokenizer) -> dict[str, int]:
 
 def _vocabulary(weights: Weights) -> dict[str, Any]:
     tokenizer = WhisperTokenizer(weights.dimensions)
-    letters = _byte_letters()
-    text = {"".join(letters[byte] for byte in tokenizer.token_bytes(token)): token for token in range(tokenizer.eot)}
+    text = [tokenizer.token_bytes(token).hex() for token in range(tokenizer.eot)]
     special = [tokenizer.decode_with_special([token]) for token in range(tokenizer.eot, tokenizer.timestamp_begin)]
     times = [f"<|{step * 0.02:.2f}|>" for step in range(weights.dimensions.n_vocab - tokenizer.timestamp_begin)]
     return {"text": text, "special": special + times, "n_mels": weights.dimensions.n_mels}
-
-
-def _byte_letters() -> list[str]:
-    """A letter for each byte, as GPT-2's tokenizer spells tokens: those that can be seen stand for themselves."""
-    seen = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    unseen = [byte for byte in range(256) if byte not in seen]
-    return [chr(byte) if byte in seen else chr(256 + unseen.index(byte)) for byte in range(256)]
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -83,11 +83,14 @@ def transformers(settings: Settings) -> Transcribe:
     """The speech recognition pipeline, window by window with times as its makers advise, greedy, without fallback."""
     import torch
     from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer, pipeline
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
 
     folder = Path(settings["folder"])
     torch.set_num_threads(settings["threads"])
     vocabulary = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
-    tokenizer = WhisperTokenizer(vocab=vocabulary["text"], merges=[])  # It only has to decode.
+    letters = bytes_to_unicode()  # type: ignore[no-untyped-call]
+    texts = {"".join(letters[byte] for byte in bytes.fromhex(text)): n for n, text in enumerate(vocabulary["text"])}
+    tokenizer = WhisperTokenizer(vocab=texts, merges=[])  # It only has to decode.
     tokenizer.add_tokens(vocabulary["special"], special_tokens=True)
     extractor: Any = WhisperFeatureExtractor
     model: Any = WhisperForConditionalGeneration.from_pretrained(folder, dtype=getattr(torch, settings["dtype"]))

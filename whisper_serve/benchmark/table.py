@@ -15,6 +15,7 @@ from rich.text import Text
 from whisper_serve.benchmark.errors import BadPlan
 from whisper_serve.benchmark.results import Report, Row
 from whisper_serve.benchmark.workload import CLIP_SECONDS
+from whisper_serve.evaluation.tables import markdown_rows
 
 UNKNOWN = "–"
 NOTE = "note"
@@ -77,10 +78,9 @@ def console_table(report: Report) -> Group:
 def markdown_table(report: Report) -> str:
     noted = any(row.problem for row in report.rows)
     columns = {title: cell for title, cell in COLUMNS.items() if noted or title != NOTE}
-    lines = [[*columns], ["---" if title in _LEFT else "---:" for title in columns]]
-    lines += [[cell(report, row).replace("|", r"\|") for cell in columns.values()] for row in report.rows]
-    rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{heading(report)}.\n\n{rows}\n\n{' '.join(report.notes)}"
+    rows = [[cell(report, row) for cell in columns.values()] for row in report.rows]
+    table = markdown_rows([*columns], rows, [title in _LEFT for title in columns])
+    return f"{heading(report)}.\n\n{table}\n\n{' '.join(report.notes)}"
 
 
 def write_between_markers(path: Path, name: str, text: str) -> None:

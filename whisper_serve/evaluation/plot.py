@@ -10,8 +10,8 @@ from typing import Final
 
 from .bootstrap import Interval
 from .results import Report
+from .svg import WIDTH, drawing
 
-WIDTH: Final = 760
 NAMES: Final = 170
 """Pixels for the names before the axis."""
 RIGHT: Final = 30
@@ -61,14 +61,7 @@ def _plot(title: str, series: Sequence[str], rows: Sequence[tuple[str, Sequence[
     def at(value: float) -> str:
         return f"{NAMES + (value - ticks[0]) * scale:.1f}"
 
-    size = f'viewBox="0 0 {WIDTH} {height}"'
-    font = 'font-family="sans-serif" font-size="12" fill="#808080"'
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" {size} {font}>',
-        f"<title>{escape(title)}</title>",
-        f'<text x="10" y="18" font-weight="bold">{escape(title)}</text>',
-        *_legend(series, {one.series for _, points in rows for one in points}),
-    ]
+    parts = _legend(series, {one.series for _, points in rows for one in points})
     for tick in ticks:
         parts.append(f'<path d="M{at(tick)} {TOP}V{height - GAP}" stroke="#808080" stroke-opacity="0.3"/>')
         parts.append(f'<text x="{at(tick)}" y="{TOP - 4}" text-anchor="middle">{tick:g}</text>')
@@ -79,7 +72,7 @@ def _plot(title: str, series: Sequence[str], rows: Sequence[tuple[str, Sequence[
             parts += _mark(one, at, top + LINE // 2)
             top += LINE
         top += GAP
-    return "\n".join([*parts, "</svg>"])
+    return drawing(title, height, parts)
 
 
 def _mark(point: Point, at: Callable[[float], str], y: int) -> list[str]:

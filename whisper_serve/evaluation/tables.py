@@ -171,7 +171,11 @@ def markdown(report: Report) -> str:
 
 
 def _markdown_table(table: Table) -> str:
-    rule = ["---" if number < table.texts else "---:" for number in range(len(table.columns))]
-    lines = [table.columns, rule, *table.rows]
-    text = "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+    text = markdown_rows(table.columns, table.rows, [number < table.texts for number in range(len(table.columns))])
     return f"{text}\n\n{table.note}" if table.note else text
+
+
+def markdown_rows(columns: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[bool]) -> str:
+    """A Markdown table; columns of ``words`` are set left, those of numbers right."""
+    lines = [columns, ["---" if left else "---:" for left in words], *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
