@@ -55,7 +55,7 @@ def test_a_sentence_comes_with_times(base_engine: Engine, clips: dict[str, Sampl
 
 
 def test_a_window_is_heard_to_its_end(base_engine: Engine, clips: dict[str, Sample]) -> None:
-    """Where the model would stop between two segments it goes on, in the same decoding."""
+    """Where the model would stop with another segment begun it goes on, in the same decoding."""
     window = load_audio(clips["en-librivox-sonnet-1.mp3"].path)[4 * SAMPLE_RATE :][:WINDOW_SAMPLES]
     options = replace(GREEDY, language="en")
     left = base_engine.decode([window], options)[0]
@@ -66,13 +66,32 @@ def test_a_window_is_heard_to_its_end(base_engine: Engine, clips: dict[str, Samp
     assert "the world's fresh ornament" in further
 
 
-def test_nothing_is_made_up_where_a_window_ends_in_silence(base_engine: Engine, clips: dict[str, Sample]) -> None:
-    """What the model says when it has to go on, and is not sure of, is dropped."""
+def test_who_speaks_after_the_first_is_heard_too(base_engine: Engine, clips: dict[str, Sample]) -> None:
+    """Where the model would take the rest of a window for silence it goes on, and says what is there."""
+    names = ("en-librispeech-1089-134686-0001.flac", "en-jfk.mp3")
+    pause = np.zeros(SAMPLE_RATE // 2, np.float32)
+    first, second = (clips[name] for name in names)
+    window = np.concatenate([load_audio(first.path), pause, load_audio(second.path)])
+    options = replace(GREEDY, language="en")
+    assert "ask" not in base_engine.decode([window], options)[0].text
+    result = base_engine.transcribe([window], options)[0]
+    assert len(result.decodings) == 1
+    text = "".join(segment.text for segment in result.segments)
+    assert error_rate(f"{first.transcript} {second.transcript}", text, "en").errors <= 2
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.003])
+def test_nothing_is_made_up_where_a_window_ends_in_silence(
+    base_engine: Engine, clips: dict[str, Sample], noise: float
+) -> None:
+    """What the model says when it has to go on, and is not sure of or has no words for, is dropped."""
     speech = load_audio(clips["en-librispeech-1089-134686-0001.flac"].path)
-    window = np.concatenate([speech, np.zeros(20 * SAMPLE_RATE, np.float32)])
+    tail = noise * np.random.default_rng(0).standard_normal(20 * SAMPLE_RATE)
+    window = np.concatenate([speech, tail.astype(np.float32)])
     alone, before_silence = base_engine.transcribe([speech, window], replace(GREEDY, language="en"))
-    texts = ["".join(segment.text for segment in result.segments) for result in (alone, before_silence)]
-    assert texts[1] == texts[0]
+    texts = ["".join(segment.text for segment in result.segments).split() for result in (alone, before_silence)]
+    assert texts[1][:4] == texts[0][:4]
+    assert len(texts[1]) == len(texts[0])
 
 
 def test_speech_beyond_the_token_limit_is_not_lost(base_engine: Engine, clips: dict[str, Sample]) -> None:

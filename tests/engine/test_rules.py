@@ -69,14 +69,15 @@ def test_rows_keep_their_state_when_others_leave() -> None:
     [
         ((0, "a", 500, 500), 501, True),
         ((0, "a", 500, 500), 500, False),  # It got as far as it has to.
-        ((0, "a", 500), 501, False),  # The last segment is closed, and no other one opened.
+        ((0, "a", 500), 501, True),  # The last segment is closed, and no other one opened.
+        ((0, "a", 500), 500, False),
         ((0, "a", "a"), 501, False),
         ((0,), 501, False),  # Silence has no text at all.
         ((), 501, False),
     ],
 )
 @pytest.mark.parametrize("timestamps", [True, False])
-def test_a_text_stops_between_segments_only_near_the_end(
+def test_a_text_stops_behind_a_segment_only_near_the_end(
     sampled: tuple[int | str, ...], reach: int, urged: bool, timestamps: bool
 ) -> None:
     # The second row sees to it that there are times in the batch.
@@ -86,10 +87,23 @@ def test_a_text_stops_between_segments_only_near_the_end(
     urged = urged and timestamps
     for likelier, expected in ((THEIRS.eot, urged), (12, False)):
         logits = torch.zeros(2, TINY.n_vocab)
-        logits[0, likelier] = 5.0
+        logits[0, likelier] = 9.0
         rules.forbid(logits)
         assert rules.urged.tolist() == [expected, False]
         assert (logits[0, THEIRS.eot] == float("-inf")).item() == (expected or not sampled)
+
+
+def test_a_text_that_would_go_on_with_a_time_is_not_urged() -> None:
+    rules = TokenRules(OURS, torch.tensor([True]), torch.tensor([1000]))
+    for token in (THEIRS.timestamp_begin, 11, THEIRS.timestamp_begin + 500):
+        rules.update(torch.tensor([token]))
+    logits = torch.zeros(1, TINY.n_vocab)
+    logits[0, THEIRS.eot] = 5.0  # Less than a thousand times together.
+    rules.forbid(logits)
+    assert not rules.urged.any()
+    rules.prefer_times(logits)
+    assert logits[0, THEIRS.timestamp_begin :].argmax() == 500
+    assert np.isneginf(logits[0, THEIRS.eot].item())
 
 
 def test_suppressed_tokens_are_openai_whispers_default() -> None:

@@ -85,6 +85,7 @@ def test_fields_go_together_as_the_document_says(response_format: str | None) ->
     validator = jsonschema_rs.Draft202012Validator(schema)
     fields: dict[str, Any] = dict.fromkeys(SUBTITLE_LIMITS, 2)
     fields |= {"highlight_words": True, "timestamp_granularities[]": ["word"], "stream": True}
+    fields |= {"include": ["logprobs"], "timestamp_granularities": ["word"]}
     for chosen in product((False, True), repeat=len(fields)):
         sent = dict(compress(fields.items(), chosen))
         sent |= {"response_format": response_format} if response_format else {}

@@ -217,7 +217,7 @@ class Engine:
         """Add a decoding to each task, whose language is found out if it is not given; return the audio features.
 
         Args:
-            to_the_end: whether the model, should it stop between two segments, is made to go on to the window's end.
+            to_the_end: whether the model, should it stop behind a segment, is made to go on to the window's end.
         """
         features = self.encode([task.audio for task in tasks])
         lease = self._workspaces.lease(len(tasks), self.batch_size) if self._workspaces else nullcontext()
@@ -286,7 +286,9 @@ class Engine:
         decoding = self._as_decoding(task, prompt, sampled)
         if sampled.urged_at is not None:
             further = self._as_decoding(task, prompt, sampled.since(sampled.urged_at))
-            if not further.finished or needs_fallback(further, task.options) or is_silence(further, task.options):
+            wordless = not any(map(str.isalnum, self.tokenizer.decode(further.tokens)))
+            poor = needs_fallback(further, task.options) or is_silence(further, task.options)
+            if wordless or poor or not further.finished:
                 return self._as_decoding(task, prompt, sampled.until(sampled.urged_at))
         return decoding
 

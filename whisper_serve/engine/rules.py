@@ -99,8 +99,9 @@ class TokenRules(RowTensors):
         times.masked_fill_(after_pair[:, None] | too_early, NEGATIVE_INFINITY)
         logits[:, : self._tokenizer.eot].masked_fill_(after_text_end[:, None], NEGATIVE_INFINITY)
         end = logits[:, self._tokenizer.eot]
-        wants_to_end = end > logits[:, : self._tokenizer.eot].amax(dim=-1)
-        self.urged.copy_(rows & self._between & (self._latest < self._reach) & wants_to_end)
+        others = torch.maximum(logits[:, : self._tokenizer.eot].amax(dim=-1), times.logsumexp(dim=-1))
+        behind_segment = self._between | after_text_end
+        self.urged.copy_(rows & behind_segment & (self._latest < self._reach) & (end > others))
         end.masked_fill_(self.urged, NEGATIVE_INFINITY)
         if self._first:
             text.masked_fill_(rows[:, None], NEGATIVE_INFINITY)

@@ -90,13 +90,20 @@ _DECODING: Final[Schema] = {
         "description": "One window after the other, each with the text before it as prompt: slower.",
     },
     "stream": {"type": "boolean", "default": False, "description": "Send events as the text comes."},
-    "include[]": {"type": "array", "items": {"type": "string", "enum": ["logprobs"]}},
-    "timestamp_granularities[]": {
-        "type": "array",
-        "items": {"type": "string", "enum": ["segment", "word"]},
-        "description": "Which lists `verbose_json` holds; words also time `srt` and `vtt`. They cost some time.",
-    },
     "language": {"type": "string", "enum": sorted(LANGUAGES), "description": "Spoken in the audio, as ISO 639-1."},
+}
+_INCLUDE: Final = ("include[]", "include")
+_GRANULARITIES: Final = ("timestamp_granularities[]", "timestamp_granularities")
+_REPEATED: Final[Schema] = {
+    **dict.fromkeys(_INCLUDE, {"type": "array", "items": {"type": "string", "enum": ["logprobs"]}}),
+    **dict.fromkeys(
+        _GRANULARITIES,
+        {
+            "type": "array",
+            "items": {"type": "string", "enum": ["segment", "word"]},
+            "description": "Which lists `verbose_json` holds; words also time `srt` and `vtt`. They cost some time.",
+        },
+    ),
 }
 _SUBTITLES: Final[Schema] = {
     **{
@@ -130,17 +137,20 @@ _TOGETHER: Final = [
         "if": {"properties": {"stream": {"const": True}}, "required": ["stream"]},
         "then": {"properties": {"response_format": {"enum": [*STREAMED_FORMATS]}}},
     },
-    {
-        "if": {"properties": {"include[]": {"minItems": 1}}, "required": ["include[]"]},
-        "then": {"properties": {"response_format": {"enum": ["json"]}}},
-    },
-    {
-        "if": {
-            "properties": {"timestamp_granularities[]": {"contains": {"const": "word"}}},
-            "required": ["timestamp_granularities[]"],
-        },
-        "then": {"properties": {"response_format": {"enum": [*WORD_FORMATS]}}, "required": ["response_format"]},
-    },
+    *(
+        {
+            "if": {"properties": {name: {"minItems": 1}}, "required": [name]},
+            "then": {"properties": {"response_format": {"enum": ["json"]}}},
+        }
+        for name in _INCLUDE
+    ),
+    *(
+        {
+            "if": {"properties": {name: {"contains": {"const": "word"}}}, "required": [name]},
+            "then": {"properties": {"response_format": {"enum": [*WORD_FORMATS]}}, "required": ["response_format"]},
+        }
+        for name in _GRANULARITIES
+    ),
     {
         "if": {
             "anyOf": [
@@ -159,7 +169,7 @@ _TOGETHER: Final = [
 def form(models: Sequence[str], *, decoding: bool = True) -> Schema:
     """The body of a request with audio."""
     model = {"type": "string", "enum": list(models), "description": "Which model; there is one."}
-    options = {**_DECODING, **_SUBTITLES} if decoding else {}
+    options = {**_DECODING, **_REPEATED, **_SUBTITLES} if decoding else {}
     schema: Schema = {
         "type": "object",
         "required": ["file"],
