@@ -95,15 +95,15 @@ _DECODING: Final[Schema] = {
 _INCLUDE: Final = ("include[]", "include")
 _GRANULARITIES: Final = ("timestamp_granularities[]", "timestamp_granularities")
 _REPEATED: Final[Schema] = {
-    **dict.fromkeys(_INCLUDE, {"type": "array", "items": {"type": "string", "enum": ["logprobs"]}}),
-    **dict.fromkeys(
-        _GRANULARITIES,
-        {
+    **{name: {"type": "array", "items": {"type": "string", "enum": ["logprobs"]}} for name in _INCLUDE},
+    **{
+        name: {
             "type": "array",
             "items": {"type": "string", "enum": ["segment", "word"]},
             "description": "Which lists `verbose_json` holds; words also time `srt` and `vtt`. They cost some time.",
-        },
-    ),
+        }
+        for name in _GRANULARITIES
+    },
 }
 _SUBTITLES: Final[Schema] = {
     **{
