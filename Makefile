@@ -57,7 +57,7 @@ EVAL = $(BIN)/whisper-serve eval "$(CORPUS)" --model "$(MODEL)" --system engine 
 eval: $(RUN_STAMP)  ## Measure errors on CORPUS beside openai-whisper
 	$(EVAL) $(ARGS)
 
-QUALITY = $(EVAL) --system faster-whisper --silence --device $(1) --peers $(PEERS) --markdown docs/quality.md $(ARGS)
+QUALITY = $(EVAL) --system faster-whisper --silence 600 --device $(1) --peers $(PEERS) --markdown docs/quality.md $(ARGS)
 
 quality: $(RUN_STAMP) $(PEERS_STAMP)  ## The same beside faster-whisper too, into docs/quality.md, on the CPU
 	$(call QUALITY,cpu)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from whisper_serve.evaluation.silence import LOUDNESS, generated_silence
+from whisper_serve.evaluation.silence import LOUDNESS, generated_silence, repeated_sounds
 from whisper_serve.speech import SAMPLE_RATE, Audio, load_audio
 
 
@@ -17,7 +17,7 @@ def sounds(tmp_path: Path) -> dict[str, Audio]:
 def test_each_kind_is_as_long_as_asked_for(sounds: dict[str, Audio], tmp_path: Path) -> None:
     assert list(sounds) == ["digital silence", "white noise", "pink noise", "hum"]
     assert {len(audio) for audio in sounds.values()} == {4 * SAMPLE_RATE}
-    assert {(one.language, one.seconds) for one in generated_silence(tmp_path)} == {("none", 60.0)}
+    assert {(one.language, one.seconds) for one in generated_silence(tmp_path, 4)} == {("none", 4.0)}
 
 
 def test_silence_is_silent_and_the_others_are_equally_loud(sounds: dict[str, Audio]) -> None:
@@ -35,6 +35,13 @@ def test_noises_have_their_colours(sounds: dict[str, Audio]) -> None:
     assert power("white noise", 4000, 8000) / power("white noise", 1000, 2000) == pytest.approx(4, rel=0.1)
     assert power("pink noise", 4000, 8000) / power("pink noise", 1000, 2000) == pytest.approx(1, rel=0.1)
     assert power("hum", 45, 55) > 0.6 * power("hum", 0, 8000)
+
+
+def test_sounds_are_repeated_until_it_is_long_enough(tmp_path: Path) -> None:
+    sounds = generated_silence(tmp_path, 1)
+    again = load_audio(repeated_sounds(sounds, tmp_path, 6).path)
+    assert np.array_equal(again[: 4 * SAMPLE_RATE], np.concatenate([load_audio(one.path) for one in sounds]))
+    assert np.array_equal(again[4 * SAMPLE_RATE :], again[: 2 * SAMPLE_RATE])
 
 
 def test_it_is_the_same_at_every_call(tmp_path: Path) -> None:

@@ -38,8 +38,13 @@ def evaluate_systems(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many files of each language.")] = None,
     silence: Annotated[
-        bool, typer.Option("--silence", help="Also a minute each of digital silence, white and pink noise, and hum.")
-    ] = False,
+        int,
+        typer.Option(
+            min=0,
+            help="Also so many seconds each of the corpus's files without speech, digital silence, white and pink "
+            "noise, and hum.",
+        ),
+    ] = 0,
     fallback: Annotated[
         bool,
         typer.Option(

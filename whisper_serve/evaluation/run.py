@@ -20,7 +20,7 @@ from .corpus import Sample, read_manifest
 from .errors import CorpusError
 from .lineup import Entry
 from .results import Outcome, Report
-from .silence import generated_silence
+from .silence import generated_silence, repeated_sounds
 from .systems import Progress as Advance
 from .systems import System
 
@@ -42,8 +42,8 @@ class Plan:
     """Codes; none: all."""
     limit: int | None = None
     """Most files of each language."""
-    silence: bool = False
-    """Also minutes of silence and noise that are made for it."""
+    silence: int = 0
+    """Also so many seconds each of silence and noises that are made for it, and of the corpus's own."""
     fallback: bool = True
 
 
@@ -80,7 +80,9 @@ def measure(console: Console, plan: Plan, entries: Sequence[Entry]) -> Report:
     with tempfile.TemporaryDirectory() as folder, _bar(console) as bar:
         material = _measured(chosen, bar)
         if plan.silence:
-            material = replace(material, silent=(*material.silent, *generated_silence(Path(folder))))
+            material = replace(
+                material, silent=(*material.silent, *_long_silence(material, Path(folder), plan.silence))
+            )
         outcomes, failures = hear(bar, entries, material)
     return Report(
         model=plan.model,
@@ -96,6 +98,12 @@ def measure(console: Console, plan: Plan, entries: Sequence[Entry]) -> Report:
         outcomes=tuple(outcomes),
         failures=failures,
     )
+
+
+def _long_silence(material: Material, folder: Path, seconds: int) -> Iterator[Sample]:
+    if material.silent:
+        yield repeated_sounds(material.silent, folder, seconds)
+    yield from generated_silence(folder, seconds)
 
 
 def hear(bar: Progress, entries: Sequence[Entry], material: Material) -> tuple[list[Outcome], dict[str, str]]:

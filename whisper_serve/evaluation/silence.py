@@ -1,19 +1,18 @@
-"""Sound without speech, made by arithmetic: the same bytes at every call."""
+"""Sound without speech: made by arithmetic, the same bytes at every call, or a corpus's own, again and again."""
 
 from __future__ import annotations
 
 import wave
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from whisper_serve.speech import SAMPLE_RATE, Audio
+from whisper_serve.speech import SAMPLE_RATE, Audio, load_audio
 
 from .corpus import NO_SPEECH, Sample
 
-SECONDS: Final = 60
 SEED: Final = 0
 LOUDNESS: Final = 0.05
 """Root mean square of what is not silent: about -26 dB, as loud as quiet speech."""
@@ -56,7 +55,7 @@ KINDS: Final[Mapping[str, Callable[[int], Audio]]] = {
 }
 
 
-def generated_silence(folder: Path, seconds: int = SECONDS) -> list[Sample]:
+def generated_silence(folder: Path, seconds: int) -> list[Sample]:
     """A sample of each kind, whose files are written to ``folder``: other processes and servers read them too."""
     samples = []
     for name, make in KINDS.items():
@@ -64,6 +63,14 @@ def generated_silence(folder: Path, seconds: int = SECONDS) -> list[Sample]:
         write_wav(path, make(seconds * SAMPLE_RATE))
         samples.append(Sample(name, path, NO_SPEECH, "", seconds=float(seconds)))
     return samples
+
+
+def repeated_sounds(sounds: Sequence[Sample], folder: Path, seconds: int) -> Sample:
+    """All of ``sounds`` one after the other, again and again, in a file in ``folder``."""
+    path = folder / "repeated.wav"
+    once = np.concatenate([load_audio(sound.path) for sound in sounds])
+    write_wav(path, np.resize(once, seconds * SAMPLE_RATE))
+    return Sample("all of these, again and again", path, NO_SPEECH, "", seconds=float(seconds))
 
 
 def write_wav(path: Path, audio: Audio) -> None:
