@@ -12,7 +12,7 @@ never mostly silence. When the next span does not fit, the cut is made, in this 
    earlier, at a place chosen likewise: `joining` makes one text of what both hear.
 
 Without speech detection a cut is made at the quietest 20 ms of those 8 s, and the windows overlap in the same
-way unless the sound around the cut is silent. Windows that are cut at a silence share nothing.
+way unless the cut lies in 0.2 s of silence. Windows that are cut at a silence share nothing.
 
 Windows start on multiples of 10 ms, the step of the mel spectrogram, so their offsets are exact in every
 format.
@@ -53,8 +53,8 @@ FILL_WORTH, LONG_SILENCE = 0.05, SAMPLE_RATE
 FORCED_RANGE = 8 * SAMPLE_RATE
 #: How much earlier the next window then starts: enough for some words that both windows hear whole.
 LEAST_OVERLAP, MOST_OVERLAP = 2 * SAMPLE_RATE, 4 * SAMPLE_RATE
-#: Without speech detection: sound around a cut is silent with so little of the window's mean energy (−30 dB).
-SILENT_SHARE, SILENCE_AROUND = 1e-3, SAMPLE_RATE // 10
+#: Without speech detection: a silence is so long, and has so little of the window's mean energy (−30 dB).
+SILENCE, SILENT_SHARE = SAMPLE_RATE // 5, 1e-3
 
 DEFAULT_VAD = VadOptions()
 
@@ -203,10 +203,14 @@ class _History:
         return end - place(end - MOST_OVERLAP, end - LEAST_OVERLAP) if self._overlapping else 0
 
     def silent(self, start: int, end: int, limit: int) -> bool:
-        """Whether the sound around `end`, up to `limit`, is silent beside the whole from `start` on."""
-        around = self.samples(Span(end - SILENCE_AROUND, min(end + SILENCE_AROUND, limit)))
+        """Whether `end` lies in some silence, beside the sound from `start` on; nothing behind `limit` counts."""
         energy = float(np.square(self.samples(Span(start, end))).mean())
-        return float(np.square(around).mean()) <= SILENT_SHARE * energy
+        stretches = [Span(at, at + SILENCE) for at in range(end - SILENCE, end + 1, SILENCE // 2)]
+        return any(
+            float(np.square(self.samples(each)).mean()) <= SILENT_SHARE * energy
+            for each in stretches
+            if each.end <= limit
+        )
 
     def _joined(self) -> Audio:
         if len(self._samples) > 1:
