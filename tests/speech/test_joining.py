@@ -62,9 +62,11 @@ def joined(windows: Sequence[Heard], *, words: bool = True, logprobs: bool = Tru
 
 def assert_sound(transcript: Transcript) -> None:
     """Times go forward, and the words and tokens of segments are those of their text."""
-    for timed in (transcript.segments, transcript.words):
-        assert all(each.start <= each.end for each in timed)
-        assert all(before.end <= after.start for before, after in pairwise(timed))
+    segments = [(each.start, each.end) for each in transcript.segments]
+    words = [(each.start, each.end) for each in transcript.words]
+    for spans in (segments, words):
+        assert all(start <= end for start, end in spans)
+        assert all(before[1] <= after[0] for before, after in pairwise(spans))
     for each in transcript.segments:
         if each.words:
             assert "".join(word.word for word in each.words) == each.text
@@ -93,7 +95,8 @@ def speech(draw: st.DrawFn) -> list[Said]:
 @st.composite
 def borders(draw: st.DrawFn, end: float) -> list[tuple[float, float, float]]:
     """Windows of some seconds that overlap: start, end, and what is shared with the next one."""
-    start, windows = 0.0, []
+    start = 0.0
+    windows: list[tuple[float, float, float]] = []
     while True:
         stop = round(start + draw(st.integers(80, 200)) / 10, 2)
         if stop >= end:
@@ -134,7 +137,7 @@ def test_words_cut_at_the_edges_and_times_that_differ_do_no_harm(data: st.DataOb
         inner = cut_into(words, start, end)
         # What lies within half a second of an edge that is cut is heard wrongly, or not at all.
         wrong = st.sampled_from([None, "hm", "the", "no"])
-        noisy = []
+        noisy: list[Said] = []
         for text, begin, stop in inner:
             off = data.draw(st.integers(-8, 8)) / 100
             at_edge = (start > 0 and begin < start + 0.5) or (shared > 0 and stop > end - 0.5)

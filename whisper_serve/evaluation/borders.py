@@ -59,6 +59,23 @@ class Cutting:
     borders: tuple[Border, ...]
     errors: ErrorRate
 
+    @property
+    def overlapping(self) -> int:
+        """Borders at which two windows hold the same seconds."""
+        return sum(border.overlaps for border in self.borders)
+
+    @property
+    def lost(self) -> list[str]:
+        return [word for border in self.borders for word in border.lost]
+
+    @property
+    def doubled(self) -> list[str]:
+        return [word for border in self.borders for word in border.doubled]
+
+    @property
+    def mistaken(self) -> list[str]:
+        return [word for border in self.borders for word in border.mistaken]
+
 
 def measure_cutting(
     transcriber: Transcriber, recording: Gapless, language: str, *, overlap: bool, progress: Progress = lambda _: None
@@ -70,7 +87,7 @@ def measure_cutting(
     places = [(after.start + after.overlap_before / 2, before.overlap_after > 0) for before, after in pairwise(windows)]
     spoken = [text for word in recording.transcript.split() for text in normalized(word, language).split()]
     heard = _timed(transcript, 0.0, language)
-    comparison = _Comparison(spoken, heard)
+    comparison = Comparison(spoken, heard)
     around = [_around(recording.audio, at) for at, _ in places]
     borders = []
     for (at, overlaps), (start, audio) in zip(places, around, strict=True):
@@ -122,30 +139,30 @@ def _around(audio: Audio, at: float) -> tuple[float, Audio]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Timed:
+class TimedWord:
     """A word as it is compared, and the middle of its time in the file."""
 
     text: str
     at: float
 
 
-def _timed(transcript: Transcript, start: float, language: str) -> list[_Timed]:
+def _timed(transcript: Transcript, start: float, language: str) -> list[TimedWord]:
     return [
-        _Timed(text, start + (word.start + word.end) / 2)
+        TimedWord(text, start + (word.start + word.end) / 2)
         for word in transcript.words
         for text in normalized(word.word, language).split()
     ]
 
 
-class _Comparison:
+class Comparison:
     """A transcript beside the reference of the whole, place by place."""
 
-    def __init__(self, spoken: Sequence[str], heard: Sequence[_Timed]) -> None:
+    def __init__(self, spoken: Sequence[str], heard: Sequence[TimedWord]) -> None:
         self._spoken, self._heard = spoken, heard
         pairs = _aligned(spoken, [word.text for word in heard])
         self._place = {two: one for one, two in pairs if one is not None and two is not None}
 
-    def at(self, border: float, overlaps: bool, judge: Sequence[_Timed]) -> Border:
+    def at(self, border: float, overlaps: bool, judge: Sequence[TimedWord]) -> Border:
         """What is wrong near a border, beside the words that were heard in a window around it."""
         heard = [word for word in self._heard if abs(word.at - border) < COMPARED]
         reference = self._reference(border)
@@ -158,9 +175,10 @@ class _Comparison:
                 lost.append(judge_near[one].text)
             elif one is None and two is not None and two in unspoken and _near(heard[two], border):
                 doubled.append(heard[two].text)
-            elif one in confirmed and one is not None and two is not None and _near(judge_near[one], border):
-                if judge_near[one].text != heard[two].text:
-                    mistaken.append(f"{judge_near[one].text} → {heard[two].text}")
+            elif one is None or two is None or one not in confirmed or not _near(judge_near[one], border):
+                continue
+            elif judge_near[one].text != heard[two].text:
+                mistaken.append(f"{judge_near[one].text} → {heard[two].text}")
         return Border(round(border, 2), overlaps, tuple(lost), tuple(doubled), tuple(mistaken))
 
     def _reference(self, border: float) -> Sequence[str]:
@@ -175,11 +193,11 @@ class _Comparison:
         return self._spoken[max(0, min(places) - MARGIN) : max(places) + MARGIN]
 
 
-def _near(word: _Timed, border: float) -> bool:
+def _near(word: TimedWord, border: float) -> bool:
     return abs(word.at - border) < NEAR
 
 
-def _confirmed(reference: Sequence[str], words: Sequence[_Timed]) -> set[int]:
+def _confirmed(reference: Sequence[str], words: Sequence[TimedWord]) -> set[int]:
     """The places of the words that the reference has too."""
     texts = [word.text for word in words]
     return {
@@ -189,7 +207,7 @@ def _confirmed(reference: Sequence[str], words: Sequence[_Timed]) -> set[int]:
     }
 
 
-def _unconfirmed(reference: Sequence[str], words: Sequence[_Timed]) -> set[int]:
+def _unconfirmed(reference: Sequence[str], words: Sequence[TimedWord]) -> set[int]:
     return set(range(len(words))) - _confirmed(reference, words)
 
 
