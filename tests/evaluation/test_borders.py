@@ -25,7 +25,8 @@ def timed(words: Sequence[str], start: float = 0.0) -> list[TimedWord]:
         (SPOKEN, (), (), ()),
         ([*SPOKEN[:30], *SPOKEN[31:]], ("w30",), (), ()),
         ([*SPOKEN[:31], *SPOKEN[30:]], (), ("w30",), ()),
-        ([*SPOKEN[:30], "wh", *SPOKEN[31:]], (), (), ("w30 → wh",)),
+        ([*SPOKEN[:30], "wh", *SPOKEN[31:]], (), (), ("wh",)),
+        ([*SPOKEN[:30], "w3", "0", *SPOKEN[31:]], (), (), ("w3", "0")),
         ([*SPOKEN[:5], *SPOKEN[6:10], "w9", *SPOKEN[10:]], (), (), ()),  # far from the border
     ],
 )

@@ -4,8 +4,8 @@ Around each border a window of its own is transcribed, which has the border in i
 can be heard. Beside it and beside the reference a transcript has, within `NEAR` seconds of the border,
 
 - lost a word that both have and it has not;
-- doubled a word that it has and neither of them has, a piece of a word that was cut among them;
-- mistaken a word that both have and it has otherwise.
+- doubled a word that it has and neither of them has, such as one said twice or a piece of one that was cut;
+- mistaken a word that it has for another that both have, or beside such a one: a word that is heard as two.
 
 The words are aligned by their fewest errors. The model mistakes words away from borders too, so the word errors of the
 whole are told as well.
@@ -170,15 +170,23 @@ class Comparison:
         confirmed = _confirmed(reference, judge_near)
         unspoken = _unconfirmed(reference, heard)
         lost, doubled, mistaken = [], [], []
-        for one, two in _aligned([word.text for word in judge_near], [word.text for word in heard]):
-            if two is None and one is not None and one in confirmed and _near(judge_near[one], border):
-                lost.append(judge_near[one].text)
-            elif one is None and two is not None and two in unspoken and _near(heard[two], border):
-                doubled.append(heard[two].text)
-            elif one is None or two is None or one not in confirmed or not _near(judge_near[one], border):
+
+        def differs(pair: tuple[int | None, int | None]) -> bool:
+            expected, found = pair
+            return expected is not None and found is not None and judge_near[expected].text != heard[found].text
+
+        pairs = list(_aligned([word.text for word in judge_near], [word.text for word in heard]))
+        for place, (one, two) in enumerate(pairs):
+            if one is None:
+                if two in unspoken and two is not None and _near(heard[two], border):
+                    split = any(map(differs, pairs[max(0, place - 1) : place + 2]))
+                    (mistaken if split else doubled).append(heard[two].text)
+            elif one not in confirmed or not _near(judge_near[one], border):
                 continue
-            elif judge_near[one].text != heard[two].text:
-                mistaken.append(f"{judge_near[one].text} → {heard[two].text}")
+            elif two is None:
+                lost.append(judge_near[one].text)
+            elif differs((one, two)):
+                mistaken.append(heard[two].text)
         return Border(round(border, 2), overlaps, tuple(lost), tuple(doubled), tuple(mistaken))
 
     def _reference(self, border: float) -> Sequence[str]:
