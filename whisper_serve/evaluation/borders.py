@@ -169,7 +169,9 @@ class Comparison:
         judge_near = [word for word in judge if abs(word.at - border) < COMPARED]
         confirmed = _confirmed(reference, judge_near)
         unspoken = _unconfirmed(reference, heard)
-        lost, doubled, mistaken = [], [], []
+        lost: list[str] = []
+        doubled: list[str] = []
+        mistaken: list[str] = []
 
         def differs(pair: tuple[int | None, int | None]) -> bool:
             expected, found = pair
