@@ -5,7 +5,7 @@ can be heard. Beside it and beside the reference a transcript has, within `NEAR`
 
 - lost a word that both have and it has not;
 - doubled a word that it has and neither of them has, such as one said twice or a piece of one that was cut;
-- mistaken a word that it has for another that both have, or beside such a one: a word that is heard as two.
+- mistaken a word that it has for another that both have, or that is one of several for one: "he is" for "his".
 
 The words are aligned by their fewest errors. The model mistakes words away from borders too, so the word errors of the
 whole are told as well.
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Final
 
 import jiwer
@@ -173,22 +173,23 @@ class Comparison:
         doubled: list[str] = []
         mistaken: list[str] = []
 
-        def differs(pair: tuple[int | None, int | None]) -> bool:
-            expected, found = pair
-            return expected is not None and found is not None and judge_near[expected].text != heard[found].text
+        def same(pair: tuple[int | None, int | None]) -> bool:
+            one, two = pair
+            return one is not None and two is not None and judge_near[one].text == heard[two].text
 
-        pairs = list(_aligned([word.text for word in judge_near], [word.text for word in heard]))
-        for place, (one, two) in enumerate(pairs):
-            if one is None:
-                if two in unspoken and two is not None and _near(heard[two], border):
-                    split = any(map(differs, pairs[max(0, place - 1) : place + 2]))
-                    (mistaken if split else doubled).append(heard[two].text)
-            elif one not in confirmed or not _near(judge_near[one], border):
-                continue
-            elif two is None:
-                lost.append(judge_near[one].text)
-            elif differs((one, two)):
-                mistaken.append(heard[two].text)
+        pairs = _aligned([word.text for word in judge_near], [word.text for word in heard])
+        for right, group in groupby(pairs, key=same):
+            passage = [] if right else list(group)
+            otherwise = any(None not in pair for pair in passage)
+            for one, two in passage:
+                if one is None:
+                    if two is not None and two in unspoken and _near(heard[two], border):
+                        (mistaken if otherwise else doubled).append(heard[two].text)
+                elif one in confirmed and _near(judge_near[one], border):
+                    if two is None:
+                        lost.append(judge_near[one].text)
+                    else:
+                        mistaken.append(heard[two].text)
         return Border(round(border, 2), overlaps, tuple(lost), tuple(doubled), tuple(mistaken))
 
     def _reference(self, border: float) -> Sequence[str]:
