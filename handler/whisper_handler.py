@@ -128,7 +128,8 @@ def _read(row: Row) -> tuple[Job | Exception, Reply]:
     request = _attempt(lambda one: FileRequest.from_fields(_fields(one)), row)
     if isinstance(request, Exception):
         return request, _answer_error
-    return _attempt(lambda one: FileJob(_file(one), request.options, request.vad), row), partial(_answer_file, request)
+    job = _attempt(lambda one: FileJob(_file(one), request.options, request.vad, request.language_per_window), row)
+    return job, partial(_answer_file, request)
 
 
 def _attempt(read: Callable[[Row], Any], row: Row) -> Any:

@@ -150,3 +150,17 @@ def test_a_value_that_cannot_be_used_is_named(field: str, value: str) -> None:
         FileRequest.from_fields({field: value})
     assert caught.value.param == field
     assert field.removesuffix("[]") in str(caught.value) or value in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["auto-per-window", " Auto-Per-Window"])
+def test_each_window_may_have_its_own_language(value: str) -> None:
+    request = FileRequest.from_fields({"language": value})
+    assert request.language_per_window
+    assert request.options.language is None
+    assert not FileRequest.from_fields({"language": "de"}).language_per_window
+
+
+def test_the_refusal_of_a_language_names_what_there_is() -> None:
+    with pytest.raises(InvalidOption, match="'auto-per-window'") as error:
+        FileRequest.from_fields({"language": "auto"})
+    assert error.value.param == "language"

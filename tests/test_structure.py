@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "torchserve": {"engine"},
     "gateway": {"errors", "request", "settings", "speech", "torchserve", "wire"},
     "serving": {"torchserve"},
-    "evaluation": {"engine", "speech"},
+    "evaluation": {"engine", "speech", "transcriber", "wire"},
     "benchmark": {"engine", "evaluation", "speech", "torchserve", "transcriber", "wire"},
     "offline": {"request", "speech", "transcriber"},
     "cli": {

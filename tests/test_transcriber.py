@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.ramp import TEXT, ramp, words_in
 from whisper_serve.engine import DecodedSegment, DecodingOptions, DecodingResult, Engine, WindowResult
 from whisper_serve.engine.engine import Audio
-from whisper_serve.engine.results import DroppedSegment
+from whisper_serve.engine.results import DecodedWord, DroppedSegment
+from whisper_serve.evaluation.corpus import Sample
+from whisper_serve.evaluation.scores import error_rate
 from whisper_serve.speech import (
+    SAMPLE_RATE,
     AudioDecodeError,
     AudioTooLong,
     Dropped,
     Transcript,
     WindowTranscript,
+    Word,
     cut_windows,
+    load_audio,
     open_audio,
 )
 from whisper_serve.speech.errors import VadUnavailable
@@ -243,6 +250,81 @@ def test_what_was_dropped_is_told_and_counted(engine: Engine, data: Path, monkey
     assert [each.reason for each in found.dropped] == ["repetition"]
     assert whole.dropped == (*window.dropped, Dropped(0.0, 2.0, "phantom", "Thanks for watching!"))
     assert run.counts.dropped == {"repetition": 3, "phantom": 1}
+
+
+def saying(words: Sequence[Word], language: str = "en") -> WindowResult:
+    """What an engine answers that heard these words, each of which is a token."""
+    decoding = DecodingResult((), (), "", language, None, 0.0, -0.2, 1.0, 0.1, True)
+    text = "".join(word.word for word in words)
+    spoken = tuple(DecodedWord(word.word, word.start, word.end, 1.0) for word in words)
+    segment = DecodedSegment(words[0].start, words[-1].end, text, (), (), decoding, spoken)
+    return WindowResult(language, 0.9, (segment,), (decoding,), 0)
+
+
+def test_windows_that_overlap_become_one_text(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[DecodingOptions] = []
+
+    def transcribe(
+        windows: Sequence[Audio], options: Sequence[DecodingOptions], groups: Sequence[Any]
+    ) -> list[WindowResult]:
+        asked.extend(options)
+        return [saying(words_in(window)) for window in windows]
+
+    monkeypatch.setattr(engine, "transcribe", transcribe)
+    seconds: list[float] = []
+    timed = replace(FIXED, word_timestamps=True)
+    jobs = [FileJob(ramp(), FIXED, vad=None), FileJob(ramp(), timed, vad=None)]
+    plain, words = Transcriber(engine).run(jobs, seconds.append).outcomes
+    assert isinstance(plain, Transcript)
+    assert isinstance(words, Transcript)
+    assert plain.text.split() == words.text.split() == TEXT
+    assert all(options.word_timestamps for options in asked)
+    assert plain.words == ()
+    assert [word.word.strip() for word in words.words] == TEXT
+    assert all(before.end <= after.start for before, after in pairwise(plain.segments))
+    assert sum(seconds) == pytest.approx(200)
+
+
+def test_windows_that_do_not_overlap_are_not_asked_for_words(
+    engine: Engine, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[DecodingOptions] = []
+    transcribe = engine.transcribe
+
+    def remembering(windows: Sequence[Audio], options: Sequence[DecodingOptions], groups: Any) -> list[WindowResult]:
+        asked.extend(options)
+        return transcribe(windows, options, groups)
+
+    monkeypatch.setattr(engine, "transcribe", remembering)
+    Transcriber(engine).run([FileJob(data / "en-librivox-sonnet-1.mp3", FIXED)])
+    assert [options.word_timestamps for options in asked] == [False, False]
+
+
+def test_a_text_that_is_cut_keeps_the_tokens_of_its_words(engine: Engine) -> None:
+    options = replace(FIXED, logprobs=True, word_timestamps=True)
+    [outcome] = Transcriber(engine).run([FileJob(ramp(), options, vad=None)]).outcomes
+    assert isinstance(outcome, Transcript)
+    assert len({segment.seek for segment in outcome.segments}) >= 4
+    for segment in outcome.segments:
+        texts = [token for token in segment.tokens if token < engine.tokenizer.eot]
+        assert [bytes(each.bytes) for each in segment.token_logprobs] == [*map(engine.tokenizer.token_bytes, texts)]
+
+
+@pytest.mark.weights
+def test_each_window_may_have_its_own_language(base_engine: Engine, clips: dict[str, Sample]) -> None:
+    spoken = [clips[name] for name in ("en-jfk.mp3", "de-common-voice-17922420.mp3", "fr-common-voice-17732750.mp3")]
+    pause = np.zeros(4 * SAMPLE_RATE, np.float32)
+    audio = np.concatenate([part for clip in spoken for part in (load_audio(clip.path), pause)])
+    file = wav((audio * 32767).astype(np.int16))
+    one, each = Transcriber(base_engine).run([FileJob(file), FileJob(file, language_per_window=True)]).outcomes
+    assert isinstance(one, Transcript)
+    assert isinstance(each, Transcript)
+    assert {segment.language for segment in one.segments} == {""}
+    assert list(dict.fromkeys(segment.language for segment in each.segments)) == ["en", "de", "fr"]
+    assert each.language == "en"
+    for clip in spoken:
+        text = "".join(segment.text for segment in each.segments if segment.language == clip.language)
+        assert error_rate(clip.transcript, text, clip.language).percent < 30
 
 
 @pytest.mark.parametrize(("temperature", "tried"), [(0.0, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)), (0.3, (0.3,))])

@@ -40,7 +40,7 @@ def _run(transcriber: Transcriber, files: Sequence[Path], request: FileRequest, 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f} s of audio"))
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
         job = bar.add_task("transcribing", total=sum(map(_announced_seconds, files)) or None)
-        jobs = [FileJob(path, request.options, request.vad) for path in files]
+        jobs = [FileJob(path, request.options, request.vad, request.language_per_window) for path in files]
         return transcriber.run(jobs, lambda seconds: bar.advance(job, seconds)).outcomes
 
 

@@ -21,6 +21,8 @@ WORD_FORMATS: Final = ("verbose_json", *SUBTITLE_FORMATS)
 """Those that tell when words are said."""
 SUBTITLE_LIMITS: Final = {"max_line_width": 200, "max_line_count": 10, "max_words_per_line": 100}
 """The most that may be asked for. With `highlight_words` a cue's text comes once for each of its words."""
+LANGUAGE_PER_WINDOW: Final = "auto-per-window"
+"""A value of `language` for recordings in several: each window's is found out on its own."""
 _LISTS: Final = {
     "timestamp_granularities[]": ("segment", "word"),
     "timestamp_granularities": ("segment", "word"),
@@ -45,6 +47,8 @@ class FileRequest:
     """Send events as the text comes."""
     condition_on_previous_text: bool = False
     """Transcribe one window after the other, each with the text before it as its prompt."""
+    language_per_window: bool = False
+    """Find out the language of each window on its own, rather than one for the file."""
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, str]) -> FileRequest:
@@ -84,6 +88,7 @@ class FileRequest:
             vad=_vad(given),
             stream=_flag(given, "stream", False),
             condition_on_previous_text=_flag(given, "condition_on_previous_text", False),
+            language_per_window=_asks_for_each_window(given),
         )
         if request.stream and request.response_format not in STREAMED_FORMATS:
             raise InvalidOption(
@@ -94,12 +99,16 @@ class FileRequest:
 
 def _language(given: Mapping[str, str]) -> str | None:
     value = given.get("language")
-    if value is None:
+    if value is None or _asks_for_each_window(given):
         return None
     try:
         return language_code(value)
     except ValueError as error:
-        raise InvalidOption("language", str(error)) from error
+        raise InvalidOption("language", f"{error}, or {LANGUAGE_PER_WINDOW!r}") from error
+
+
+def _asks_for_each_window(given: Mapping[str, str]) -> bool:
+    return given.get("language", "").strip().lower() == LANGUAGE_PER_WINDOW
 
 
 def _response_format(given: Mapping[str, str]) -> str:

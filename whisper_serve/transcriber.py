@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -28,6 +28,7 @@ from whisper_serve.speech import (
     Audio,
     AudioStream,
     Dropped,
+    Joiner,
     Segment,
     Source,
     TokenLogprob,
@@ -64,6 +65,8 @@ class FileJob:
     source: Source
     options: WindowOptions = field(default_factory=WindowOptions)
     vad: VadOptions | None = field(default_factory=VadOptions)
+    language_per_window: bool = False
+    """Each window in a language of its own, rather than the file in one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +113,20 @@ class _Progressing:
     job: Job
     decoding: DecodingOptions
     stream: AudioStream | None = None
-    parts: list[tuple[float, WindowTranscript]] = field(default_factory=list)
+    parts: list[tuple[Window, WindowTranscript]] = field(default_factory=list)
     error: Exception | None = None
+
+    @property
+    def language_per_window(self) -> bool:
+        return isinstance(self.job, FileJob) and self.job.language_per_window
+
+    def decoding_of(self, window: Window) -> DecodingOptions:
+        """The engine's options for a window."""
+        return replace(self.decoding, word_timestamps=self.decoding.word_timestamps or window.overlaps)
+
+    def group_of(self, window: Window) -> Hashable:
+        """What the window shares with all those of the same language."""
+        return id(self), window.index if self.language_per_window else None
 
 
 class Transcriber:
@@ -192,16 +207,19 @@ class Transcriber:
         for (state, window), result in zip(batch, results, strict=True):
             self._take(state, window, result, counts)
             if progress:
-                progress(window.duration)
+                progress(window.duration - window.overlap_before)
 
     def _decode(self, batch: Sequence[tuple[_Progressing, Window]]) -> list[_Result]:
         """What was found out of each window; those that only ask for their language are not decoded."""
         asking = [entry for entry in batch if entry[0].job.options.detect_only]
         telling = [entry for entry in batch if not entry[0].job.options.detect_only]
         detections: Iterator[_Result] = iter(self._engine.detect_language([window.audio for _, window in asking]))
-        windows = [window.audio for _, window in telling]
         decoded: Iterator[_Result] = iter(
-            self._engine.transcribe(windows, [s.decoding for s, _ in telling], [id(s) for s, _ in telling])
+            self._engine.transcribe(
+                [window.audio for _, window in telling],
+                [state.decoding_of(window) for state, window in telling],
+                [state.group_of(window) for state, window in telling],
+            )
         )
         return [next(detections if state.job.options.detect_only else decoded) for state, _ in batch]
 
@@ -209,15 +227,16 @@ class Transcriber:
         counts.windows += 1
         counts.audio_seconds += window.duration
         if isinstance(result, LanguageDetection):
-            state.parts.append((window.start, detection_transcript(result)))
+            state.parts.append((window, detection_transcript(result)))
             return
-        tokenizer = self._engine.tokenizer if state.job.options.logprobs else None
+        tokenizer = self._engine.tokenizer if state.job.options.logprobs or window.overlaps else None
         heard = window_transcript(result, tokenizer)
         if isinstance(state.job, FileJob):  # Of a window, only who cut it knows whether it was cut around speech.
             heard = without_phantoms(heard, window.duration, searched=state.job.vad is not None)
-        state.parts.append((window.start, heard))
-        # A file is in one language: what its first windows were found to be holds for the rest.
-        state.decoding = replace(state.decoding, language=result.language)
+        state.parts.append((window, heard))
+        if not state.language_per_window:
+            # A file is in one language: what its first windows were found to be holds for the rest.
+            state.decoding = replace(state.decoding, language=result.language)
         counts.tokens += sum(len(decoding.tokens) for decoding in result.decodings)
         counts.fallbacks += result.fallbacks
         counts.dropped.update(dropped.reason for dropped in heard.dropped)
@@ -277,11 +296,15 @@ def _outcome(state: _Progressing) -> Outcome:
     if isinstance(state.job, WindowJob):
         return state.parts[0][1]
     assert state.stream is not None
+    options = state.job.options
+    joiner = Joiner(words=options.word_timestamps, logprobs=options.logprobs)
+    added = [joiner.add(window.start, window.end, window.overlap_after, heard) for window, heard in state.parts]
     return merge(
-        state.parts,
-        task=state.job.options.task,
+        [final for each in (*added, joiner.finish()) for final in each],
+        task=options.task,
         duration=round(state.stream.seconds, 2),
-        language=state.job.options.language,
+        language=options.language,
+        language_per_window=state.language_per_window,
         warnings=state.stream.warnings,
     )
 

@@ -23,7 +23,7 @@ import json
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
 import numpy as np
@@ -47,7 +47,7 @@ MAX_PROMPT_CHARACTERS: Final = 10_000
 """The model reads only the last 223 tokens of a prompt, some 1,000 characters; more is a mistake of the caller."""
 
 _FLAGS: Final = ("timestamps", "word_timestamps", "detect_only", "logprobs")
-_OPTIONAL: Final = ("dropped", "language_probabilities", "token_logprobs")
+_OPTIONAL: Final = ("dropped", "language", "language_probabilities", "token_logprobs")
 """Members of a reply that are left out where they hold nothing."""
 
 
@@ -73,7 +73,7 @@ class WindowOptions:
 
     task: str = "transcribe"
     language: str | None = None
-    """ISO 639-1 code; ``None`` detects it."""
+    """ISO 639-1 code; ``None`` detects it, of each window that is sent so on its own."""
     prompt: str | None = None
     temperature: float = 0.0
     """0 to 1; 0 starts greedy and raises the temperature where a result fails its checks."""
@@ -106,6 +106,10 @@ class WindowOptions:
         if unknown := sorted(set(values) - {field.name for field in fields(cls)}):
             raise InvalidOption(unknown[0], f"unknown option {unknown[0]!r}")
         return cls(**values)
+
+    def to_be_joined(self) -> WindowOptions:
+        """The same for a window that overlaps another one: also asks for what `speech.joining` needs."""
+        return replace(self, word_timestamps=True, logprobs=True)
 
     def as_json(self) -> dict[str, Any]:
         """Options by name, without those that have their default value."""

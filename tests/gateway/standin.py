@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, ParamSpec
 
 import grpc
@@ -16,7 +16,7 @@ import grpc.aio
 from whisper_serve.gateway.backend import Backend
 from whisper_serve.gateway.observer import Silent
 from whisper_serve.gateway.settings import GatewaySettings
-from whisper_serve.speech import SAMPLE_RATE, Audio, Segment, WindowTranscript
+from whisper_serve.speech import SAMPLE_RATE, Audio, Segment, TokenLogprob, WindowTranscript, Word
 from whisper_serve.torchserve import inference_pb2, inference_pb2_grpc
 from whisper_serve.wire import ErrorReply, WindowOptions, pack_reply, unpack_window
 
@@ -99,7 +99,10 @@ class StandIn(inference_pb2_grpc.InferenceAPIsServiceServicer):
         self.poison: Callable[[Received], bool] = lambda received: False
         """Windows that end the worker, and with it all others in work."""
         self.hears: Callable[[Received], str] = lambda received: received.text
+        self.says: Callable[[Received], Sequence[Word]] | None = None
+        """The same as words with their times, where they are asked for; goes before `hears`."""
         self.language = "en"
+        self.speaks: Callable[[Received], str] = lambda received: self.language
         self.open = asyncio.Event()
         """Answers wait for it."""
         self.open.set()
@@ -160,12 +163,27 @@ class StandIn(inference_pb2_grpc.InferenceAPIsServiceServicer):
             self._at_work.discard(death)
 
     def _answer(self, received: Received) -> WindowTranscript:
+        language = self.speaks(received)
         if received.options.detect_only:
-            return WindowTranscript(self.language, 0.9, (), {self.language: 0.9})
+            return WindowTranscript(language, 0.9, (), {language: 0.9})
         end = len(received.audio) / SAMPLE_RATE
         segment = Segment(0, 0, 0.0, round(end, 2), self.hears(received), (1, 2), 0.0, -0.1, 1.0, 0.0)
+        if self.says is not None:
+            segment = _saying(segment, self.says(received), received.options)
         asked = received.options.language
-        return WindowTranscript(asked or self.language, None if asked else 0.9, (segment,))
+        return WindowTranscript(asked or language, None if asked else 0.9, (segment,))
+
+
+def _saying(segment: Segment, words: Sequence[Word], options: WindowOptions) -> Segment:
+    """The segment with other words, each of which is a token."""
+    tokens = tuple(TokenLogprob(word.word, tuple(word.word.encode()), -0.1) for word in words)
+    return replace(
+        segment,
+        text="".join(word.word for word in words),
+        tokens=tuple(range(len(words))),
+        words=tuple(words) if options.word_timestamps else (),
+        token_logprobs=tokens if options.logprobs else (),
+    )
 
 
 def _response(reply: WindowTranscript | ErrorReply) -> inference_pb2.PredictionResponse:

@@ -9,6 +9,7 @@ import time
 import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from tests.gateway.standin import KILLED, Cluster, Received, cluster, in_loop, settings_for_tests, text_of, until
+from tests.ramp import TEXT, ramp, start_of, words_in
 from whisper_serve.gateway.failures import DeadlineExceeded, Draining, NotReady, Overloaded, PoisonWindow
 from whisper_serve.gateway.pipeline import Pipeline, Run, Work
 from whisper_serve.speech import AudioDecodeError, AudioTooLong, VadOptions, Window, cut_windows, open_audio
@@ -192,6 +194,74 @@ async def test_without_it_every_window_gets_the_prompt_that_was_asked_for() -> N
     async with pipeline() as it:
         await it.transcribe(work(options={"prompt": "Grimmelshausen."}))
         assert {each.options.prompt for each in it.server.received} == {"Grimmelshausen."}
+
+
+@in_loop
+async def test_windows_that_overlap_become_one_text() -> None:
+    async with pipeline(windows_per_request=8) as it:
+        it.server.says = lambda received: words_in(received.audio)
+        it.server.delay = lambda received: 0.3 - start_of(received.audio) / 400  # The last one is done first.
+        async with it.pipeline.open(Work(io.BytesIO(ramp()), WindowOptions(language="en"), None)) as run:
+            parts = [part async for part in run]
+        assert [part.index for part in parts] == list(range(len(parts)))
+        assert len(parts) >= 4
+        assert all(before.end > after.start for before, after in pairwise(parts))
+        assert "".join(part.window.text for part in parts).split() == TEXT
+        assert all(each.options.word_timestamps and each.options.logprobs for each in it.server.received)
+        transcript = run.transcript()
+        assert transcript.text.split() == TEXT
+        assert (transcript.words, transcript.token_logprobs) == ((), ())
+        assert all(before.end <= after.start for before, after in pairwise(transcript.segments))
+
+
+@in_loop
+async def test_words_and_logprobs_of_windows_that_overlap_come_if_they_are_asked_for() -> None:
+    async with pipeline() as it:
+        it.server.says = lambda received: words_in(received.audio)
+        options = WindowOptions(language="en", word_timestamps=True, logprobs=True)
+        transcript = (await it.transcribe(Work(io.BytesIO(ramp()), options, None))).transcript()
+        assert [word.word.strip() for word in transcript.words] == TEXT
+        assert [token.token.strip() for token in transcript.token_logprobs] == TEXT
+
+
+@in_loop
+async def test_a_part_waits_for_the_one_that_overlaps_it() -> None:
+    async with pipeline() as it:
+        it.server.says = lambda received: words_in(received.audio)
+        it.server.delay = lambda received: 0.0 if start_of(received.audio) < 1 else 0.3
+        async with it.pipeline.open(Work(io.BytesIO(ramp()), WindowOptions(language="en"), None)) as run:
+            await anext(run)
+            assert len(it.server.received) >= 2
+
+
+@in_loop
+async def test_the_prompt_ends_where_its_window_starts() -> None:
+    async with pipeline() as it:
+        it.server.says = lambda received: words_in(received.audio)
+        work = Work(io.BytesIO(ramp()), WindowOptions(language="en"), None, condition_on_previous_text=True)
+        assert (await it.transcribe(work)).transcript().text.split() == TEXT
+        for received in it.server.received[1:]:
+            prompt, heard = (received.options.prompt or "").split(), words_in(received.audio)
+            before = TEXT[: TEXT.index(heard[0].word.strip())]
+            # A word that the start of the window cuts belongs to neither.
+            assert prompt in (before, before[:-1])
+
+
+@in_loop
+async def test_each_window_may_have_its_own_language() -> None:
+    async with pipeline() as it:
+        languages = dict(zip([len(window.audio) for window in windows_of(LONG)], ("de", "en", "de"), strict=True))
+        it.server.speaks = lambda received: languages[len(received.audio)]
+        it.server.open.clear()
+        async with it.pipeline.open(work(options={"language": None}, language_per_window=True)) as run:
+            await until(lambda: len(it.server.received) == 3)  # None waits to hear another's language.
+            it.server.open.set()
+            async for _ in run:
+                pass
+        assert {received.options.language for received in it.server.received} == {None}
+        transcript = run.transcript()
+        assert [segment.language for segment in transcript.segments] == ["de", "en", "de"]
+        assert transcript.language == "de"
 
 
 @in_loop

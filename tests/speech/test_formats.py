@@ -123,3 +123,9 @@ def test_json_has_logprobs_where_they_are_asked_for() -> None:
         {"token": "�", "bytes": [195], "logprob": -1.25},
     ]
     assert "logprobs" not in json.loads(render(value, "json"))
+
+
+def test_verbose_json_names_the_language_of_a_segment_that_has_its_own() -> None:
+    value = transcript(replace(segment(" Guten Tag."), language="de"), segment(" Hello."))
+    languages = [each.get("language") for each in json.loads(render(value, "verbose_json"))["segments"]]
+    assert languages == ["german", None]

@@ -105,3 +105,15 @@ def test_times_are_exact_for_windows_on_the_grid(parts: list[tuple[int, int, int
     assert [(s.start, s.end) for s in merged.segments] == expected
     assert [s.id for s in merged.segments] == list(range(len(parts)))
     assert [s.seek for s in merged.segments] == [start for start, _, _ in parts]
+
+
+def test_segments_have_the_language_of_their_window_if_it_has_its_own() -> None:
+    long = WindowTranscript("de", 0.5, (segment(" lang", 0.0, 9.0),))
+    parts = [(0.0, window(" one", " two", language="en")), (10.0, long), (20.0, window(language="fr"))]
+    merged = merge(parts, task="transcribe", duration=30, language_per_window=True)
+    assert [each.language for each in merged.segments] == ["en", "en", "de"]
+    assert merged.language == "de"  # most seconds, though the least probable
+    plain = merge(parts, task="transcribe", duration=30)
+    assert {each.language for each in plain.segments} == {""}
+    silent = merge([(0.0, window(language="fr"))], task="transcribe", duration=30, language_per_window=True)
+    assert (silent.language, silent.segments) == ("fr", ())

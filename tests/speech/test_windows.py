@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from whisper_serve.speech.audio import SAMPLE_RATE, Audio, load_audio, open_audio
 from whisper_serve.speech.vad import FRAME_SAMPLES, Probabilities, Span, VadOptions, speech_spans
-from whisper_serve.speech.windows import BRIDGE, GRID, WINDOW_SAMPLES, WINDOW_SECONDS, Window, cut_windows
+from whisper_serve.speech.windows import (
+    BRIDGE,
+    GRID,
+    LEAST_OVERLAP,
+    MOST_OVERLAP,
+    WINDOW_SAMPLES,
+    WINDOW_SECONDS,
+    Window,
+    cut_windows,
+)
 
 VAD = VadOptions()
 PADDING = VAD.padding_ms * SAMPLE_RATE // 1000
@@ -42,20 +51,28 @@ def placed(windows: list[Window]) -> list[Span]:
 
 
 def assert_windows_of(audio: Audio, windows: list[Window]) -> None:
-    """What holds for all windows: in order, apart, no longer than 30 s, equal to their piece of the file."""
+    """What holds for all windows: in order, no longer than 30 s, equal to their piece of the file.
+
+    They are apart, or overlap by the seconds that both tell.
+    """
     places = placed(windows)
+    shared = [round(window.overlap_after * SAMPLE_RATE) for window in windows]
     assert [window.index for window in windows] == list(range(len(windows)))
     assert all(0 < len(window.audio) <= WINDOW_SAMPLES for window in windows)
-    assert all(before.end <= after.start for before, after in pairwise(places))
+    assert [0, *(window.overlap_after for window in windows)] == [*(window.overlap_before for window in windows), 0]
+    assert all(not each or LEAST_OVERLAP <= each <= MOST_OVERLAP for each in shared)
+    for (before, after), each in zip(pairwise(places), shared, strict=False):
+        assert after.start == before.end - each if each else after.start >= before.end
     assert all(place.start % GRID == 0 for place in places)
     for window, place in zip(windows, places, strict=True):
         np.testing.assert_array_equal(window.audio, audio[place.start : place.end])
 
 
 def assert_covered_once(spans: list[Span], windows: list[Window], total: int) -> None:
+    """All of the speech is in one window, not counting the overlap with the one before it."""
     covered = np.zeros(total, np.int8)
-    for place in placed(windows):
-        covered[place.start : place.end] += 1
+    for place, window in zip(placed(windows), windows, strict=True):
+        covered[place.start + round(window.overlap_before * SAMPLE_RATE) : place.end] += 1
     assert all((covered[span.start : span.end] == 1).all() for span in spans)
 
 
@@ -112,7 +129,8 @@ def test_without_vad_the_windows_are_the_whole_file(runs: list[tuple[float, floa
     audio = np.concatenate([audio_of(*runs), np.full(tail, 0.7, np.float32)])
     windows = cut(audio, None)
     assert_windows_of(audio, windows)
-    joined = np.concatenate([np.zeros(0, np.float32), *(window.audio for window in windows)])
+    own = (window.audio[round(window.overlap_before * SAMPLE_RATE) :] for window in windows)
+    joined = np.concatenate([np.zeros(0, np.float32), *own])
     np.testing.assert_array_equal(joined, audio)
     assert all(window.duration >= WINDOW_SECONDS - 8 for window in windows[:-1])
 
@@ -163,7 +181,9 @@ def test_two_windows_share_a_short_silence() -> None:
 def test_speech_without_a_pause_is_cut_where_it_is_least_likely() -> None:
     audio = audio_of((1, 26), (0.4, 0.2), (1, 40))
     windows = cut(audio)
-    assert windows[0].end == windows[1].start == pytest.approx(26.1, abs=0.1)
+    assert windows[0].end == pytest.approx(26.1, abs=0.1)
+    assert windows[0].end - 4 <= windows[1].start <= windows[0].end - 2
+    assert_windows_of(audio, windows)
     assert_covered_once([Span(0, len(audio))], windows, len(audio))
 
 
@@ -176,7 +196,28 @@ def test_speech_without_a_pause_is_cut_at_its_quietest() -> None:
     audio[26 * SAMPLE_RATE // FRAME_SAMPLES * FRAME_SAMPLES :: FRAME_SAMPLES][:64] = 0.8
     windows = cut(audio)
     assert 26 <= windows[0].end <= 28.5
-    assert windows[0].end == windows[1].start
+    assert windows[1].overlap_before == round(windows[0].end - windows[1].start, 2) > 0
+
+
+def test_the_overlap_begins_where_speech_is_least_likely() -> None:
+    windows = cut(audio_of((1, 23), (0.4, 0.2), (1, 2.8), (0.38, 0.2), (1, 40)))
+    assert windows[0].end == pytest.approx(26.1, abs=0.1)
+    assert windows[1].start == pytest.approx(23.1, abs=0.1)
+
+
+def test_without_overlap_windows_share_nothing() -> None:
+    audio = audio_of((1, 100))
+    for vad in (VAD, None):
+        windows = list(cut_windows([audio], vad, model=Loudness(), overlap=False))
+        assert not any(window.overlaps for window in windows)
+        assert all(before.end == after.start for before, after in pairwise(windows))
+
+
+def test_without_vad_windows_overlap_unless_the_cut_is_silent() -> None:
+    loud, quiet = audio_of((1, 60)), audio_of((1, 27), (0.001, 0.4), (1, 33))
+    assert cut(loud, None)[1].overlap_before >= 2
+    assert [window.overlap_before for window in cut(quiet, None)[:2]] == [0, 0]
+    assert not any(window.overlaps for window in cut(np.zeros(70 * SAMPLE_RATE, np.float32), None))
 
 
 @pytest.mark.parametrize("vad", [VAD, None])

@@ -12,6 +12,7 @@ from whisper_serve.cli.console import CommandFailed, out
 from whisper_serve.cli.options import Dtype, Model
 
 if TYPE_CHECKING:
+    from whisper_serve.evaluation.lineup import Setup
     from whisper_serve.evaluation.results import Report
 
 MARKER: Final = "quality"
@@ -45,6 +46,16 @@ def evaluate_systems(
             "noise, and hum.",
         ),
     ] = 0,
+    borders: Annotated[
+        float | None,
+        typer.Option(
+            "--borders",
+            min=1,
+            max=120,
+            help="Only measure this: the recordings of one language (by default English), joined without pauses to so "
+            "many minutes, and the words that are lost or doubled where windows meet, without and with overlap.",
+        ),
+    ] = None,
     fallback: Annotated[
         bool,
         typer.Option(
@@ -83,6 +94,8 @@ def evaluate_systems(
 
     * `whisper-serve eval recordings --system engine --system engine-int8 --system faster-whisper --html report.html`
 
+    * `whisper-serve eval recordings --borders 10`
+
     * `whisper-serve eval recordings/test.tsv --system http://127.0.0.1:8000/v1 --system other=http://other:8000/v1#base`
     """
     from whisper_serve.benchmark.machine import this_machine
@@ -99,6 +112,9 @@ def evaluate_systems(
         split_at_markers(markdown, MARKER)
     codes = tuple(_code(name) for name in language or ())
     where = str(resolve_device(device))
+    if borders is not None:
+        _borders(corpus, codes or ("en",), borders, Setup(model, where, dtype, fallback, api_key), json_file)
+        return
 
     def peer(name: str) -> Opened:
         return faster_whisper(name, model, where, peers, fallback=fallback)
@@ -106,6 +122,48 @@ def evaluate_systems(
     entries = lineup(system or [ENGINE], Setup(model, where, dtype, fallback, api_key), peer)
     plan = Plan(corpus, model, where, str(this_machine(None, where)), codes, limit, silence, fallback)
     _deliver(measure(out, plan, entries), json_file, markdown, html)
+
+
+def _borders(corpus: Path, codes: tuple[str, ...], minutes: float, setup: Setup, json_file: Path | None) -> None:
+    """Measure where windows meet, and print what was found."""
+    import json
+    from dataclasses import asdict
+
+    from rich.progress import Progress
+
+    from whisper_serve.benchmark.table import CONSOLE_WIDTH
+    from whisper_serve.engine import Engine
+    from whisper_serve.engine.weights import load_weights
+    from whisper_serve.evaluation.borders import Cutting, measure_cutting
+    from whisper_serve.evaluation.corpus import read_corpus
+    from whisper_serve.evaluation.gapless import gapless
+    from whisper_serve.evaluation.tables import border_table, console_table
+    from whisper_serve.transcriber import Transcriber
+
+    if len(codes) > 1:
+        raise CommandFailed("--borders measures one language: give --language once")
+    samples = [sample for sample in read_corpus(corpus) if sample.language == codes[0]]
+    if not samples:
+        raise CommandFailed(f"nothing in {corpus} is in {codes[0]!r}")
+    recording = gapless(samples, 60 * minutes)
+    transcriber = Transcriber(Engine.load(load_weights(setup.model), setup.device, setup.dtype))
+    with Progress(console=out, transient=True) as bar:
+        job = bar.add_task("listening", total=2.0)
+
+        def measure(*, overlap: bool) -> Cutting:
+            return measure_cutting(
+                transcriber, recording, codes[0], overlap=overlap, progress=lambda share: bar.advance(job, share)
+            )
+
+        cuttings = [measure(overlap=False), measure(overlap=True)]
+    console = Console(width=max(out.width, CONSOLE_WIDTH), highlight=False)
+    console.print(
+        f"{setup.model} on {setup.device}: {recording.seconds / 60:.1f} minutes without a pause", markup=False
+    )
+    console.print(console_table(border_table(cuttings)))
+    if json_file is not None:
+        body = [asdict(cutting) for cutting in cuttings]
+        json_file.write_text(json.dumps(body, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _code(name: str) -> str:

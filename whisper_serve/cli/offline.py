@@ -21,7 +21,13 @@ def transcribe(
         Path | None, typer.Option("--output-dir", "-o", help="Write a file for each recording; by default, print.")
     ] = None,
     task: Annotated[str, typer.Option(help="transcribe, or translate to English.")] = "transcribe",
-    language: Annotated[str, typer.Option(help="Code (de) or name (German); by default it is found out.")] = "",
+    language: Annotated[
+        str,
+        typer.Option(
+            help="Code (de) or name (German); by default it is found out, once for a recording. auto-per-window finds "
+            "it out for each window of at most 30 s."
+        ),
+    ] = "",
     prompt: Annotated[str, typer.Option(help="Text that comes before: names, spelling, style.")] = "",
     temperature: Annotated[float, typer.Option(help="0 to 1; 0 starts greedy and is raised where a text fails.")] = 0.0,
     words: Annotated[bool, typer.Option(help="With verbose_json, srt and vtt: the times of words too.")] = False,
@@ -47,6 +53,8 @@ def transcribe(
     * `whisper-serve transcribe talk.mp3 --format vtt --max-line-width 42 --max-line-count 2 --highlight-words`
 
     * `whisper-serve transcribe rede.ogg --task translate --language de --model turbo`
+
+    * `whisper-serve transcribe interview.mp3 --language auto-per-window --format verbose_json`
     """
     from whisper_serve.engine import Engine
     from whisper_serve.engine.weights import load_weights

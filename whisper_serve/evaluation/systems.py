@@ -15,7 +15,8 @@ from whisper.model import ModelDimensions, Whisper
 from whisper_serve.engine import FALLBACK_TEMPERATURES, DecodingOptions, Engine
 from whisper_serve.engine.options import Task
 from whisper_serve.engine.weights import Weights
-from whisper_serve.speech import WINDOW_SAMPLES, Audio, cut_windows, load_audio
+from whisper_serve.speech import WINDOW_SAMPLES, Joiner, Window, cut_windows, load_audio
+from whisper_serve.transcriber import window_transcript
 
 from .corpus import Sample
 
@@ -52,6 +53,7 @@ class _Tally:
     """What the engine's batches amounted to so far."""
 
     texts: list[str]
+    joiners: list[Joiner]
     tokens: int = 0
     windows: int = 0
     samples: int = 0
@@ -79,30 +81,36 @@ class EngineSystem:
 
     def transcribe(self, samples: Sequence[Sample], task: Task, progress: Progress) -> Heard:
         started = time.perf_counter()
-        tally = _Tally(["" for _ in samples])
+        tally = _Tally(["" for _ in samples], [Joiner(words=False, logprobs=False) for _ in samples])
         done = 0
         # The engine's own batch size may shrink on the way, when memory is short.
-        for batch in _batches(_windows(samples), self._engine.batch_size):
-            self._add(tally, batch, [self._options(task, samples[owner].told_language) for owner, _ in batch])
+        windows = _windows(samples, overlap=self._tokens is None)
+        for batch in _batches(windows, self._engine.batch_size):
+            options = [self._options(task, samples[owner].told_language, window) for owner, window in batch]
+            self._add(tally, batch, options)
             progress(batch[-1][0] - done)  # All before the last window's file are complete.
             done = batch[-1][0]
         progress(len(samples) - done)
         return Heard(tally.texts, time.perf_counter() - started, tally.tokens, tally.windows, tally.fill)
 
-    def _add(self, tally: _Tally, batch: Sequence[tuple[int, Audio]], options: Sequence[DecodingOptions]) -> None:
-        windows, owners = [audio for _, audio in batch], [owner for owner, _ in batch]
-        for owner, result in zip(owners, self._engine.transcribe(windows, options, owners), strict=True):
-            tally.texts[owner] += "".join(segment.text for segment in result.segments)
+    def _add(self, tally: _Tally, batch: Sequence[tuple[int, Window]], options: Sequence[DecodingOptions]) -> None:
+        windows, owners = [window.audio for _, window in batch], [owner for owner, _ in batch]
+        results = self._engine.transcribe(windows, options, owners)
+        for (owner, window), result in zip(batch, results, strict=True):
+            heard = window_transcript(result)
+            final = tally.joiners[owner].add(window.start, window.end, window.overlap_after, heard)
+            tally.texts[owner] += "".join(part.text for _, part in final)
             tally.tokens += sum(len(decoding.tokens) for decoding in result.decodings)
         tally.windows += len(windows)
         tally.samples += sum(map(len, windows))
 
-    def _options(self, task: Task, language: str | None) -> DecodingOptions:
+    def _options(self, task: Task, language: str | None, window: Window) -> DecodingOptions:
         return DecodingOptions(
             task,
             language,
             temperatures=self._temperatures,
             timestamps=self._tokens is None,
+            word_timestamps=window.overlaps,
             max_tokens=self._tokens,
         )
 
@@ -167,11 +175,11 @@ class OpenAIWhisper:
         return Heard(codes, time.perf_counter() - started)
 
 
-def _windows(samples: Iterable[Sample]) -> Iterator[tuple[int, Audio]]:
+def _windows(samples: Iterable[Sample], *, overlap: bool) -> Iterator[tuple[int, Window]]:
     """The windows of all samples, each with the number of its sample."""
     for number, sample in enumerate(samples):
-        for window in cut_windows([load_audio(sample.path)]):
-            yield number, window.audio
+        for window in cut_windows([load_audio(sample.path)], overlap=overlap):
+            yield number, window
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table as ConsoleTable
 
 from .bootstrap import CONFIDENCE, Difference, Score
+from .borders import NEAR, Cutting
 from .results import ErrorLine, Report
 from .scores import NGRAM, Accuracy
 
@@ -33,6 +34,23 @@ class Table:
 def tables(report: Report) -> list[Table]:
     """Those that have anything to say."""
     return [table for make in _TABLES if (table := make(report)).rows]
+
+
+def border_table(cuttings: Sequence[Cutting]) -> Table:
+    """How many words went wrong where windows meet, by the way they were cut."""
+    rows = tuple(
+        (
+            each.label,
+            str(each.windows),
+            str(len(each.borders)),
+            str(each.overlapping),
+            *(str(len(words)) for words in (each.lost, each.doubled, each.mistaken)),
+            f"{each.errors.percent:.2f}",
+        )
+        for each in cuttings
+    )
+    columns = ("windows", "number", "borders", "overlaps", "lost", "doubled", "mistaken", "WER %")
+    return Table("Window borders", columns, rows, f"Words within {NEAR:g} s of a border.")
 
 
 def heading(report: Report) -> str:

@@ -75,6 +75,7 @@ class AudioAnswer(Response):
             options=asked.options,
             vad=asked.vad,
             condition_on_previous_text=asked.condition_on_previous_text,
+            language_per_window=asked.language_per_window,
             client=client,
             size_bytes=upload.size,
         )

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from whisper_serve.gateway.shapes import ErrorEnvelope
-from whisper_serve.request import STREAMED_FORMATS, SUBTITLE_FORMATS, SUBTITLE_LIMITS, WORD_FORMATS
+from whisper_serve.request import LANGUAGE_PER_WINDOW, STREAMED_FORMATS, SUBTITLE_FORMATS, SUBTITLE_LIMITS, WORD_FORMATS
 from whisper_serve.speech import LANGUAGES
 from whisper_serve.wire import MAX_PROMPT_CHARACTERS
 
@@ -90,7 +90,12 @@ _DECODING: Final[Schema] = {
         "description": "One window after the other, each with the text before it as prompt: slower.",
     },
     "stream": {"type": "boolean", "default": False, "description": "Send events as the text comes."},
-    "language": {"type": "string", "enum": sorted(LANGUAGES), "description": "Spoken in the audio, as ISO 639-1."},
+    "language": {
+        "type": "string",
+        "enum": [*sorted(LANGUAGES), LANGUAGE_PER_WINDOW],
+        "description": "Spoken in the audio, as ISO 639-1; by default it is found out once for all of it. "
+        f"`{LANGUAGE_PER_WINDOW}` finds it out for each window of at most 30 s, in recordings of several languages.",
+    },
 }
 _INCLUDE: Final = ("include[]", "include")
 _GRANULARITIES: Final = ("timestamp_granularities[]", "timestamp_granularities")

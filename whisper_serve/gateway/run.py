@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -16,7 +17,7 @@ from whisper_serve.gateway.scheduler import Lane
 from whisper_serve.gateway.settings import GatewaySettings
 from whisper_serve.gateway.timing import within
 from whisper_serve.gateway.work import Part, Work
-from whisper_serve.speech import Transcript, Window, WindowTranscript, merge, without_phantoms
+from whisper_serve.speech import Joiner, Transcript, Window, WindowTranscript, merge, without_phantoms
 from whisper_serve.wire import WindowOptions, pack_window
 
 T = TypeVar("T")
@@ -31,6 +32,8 @@ class Sender(Protocol):
 
 class Run:
     """Async iterator over the parts of a file, in its order, each as soon as it and all before it are done.
+
+    A part that overlaps the next one is final, and comes, when that one is done too: see `speech.joining`.
 
     No more than twice as many windows are held as are in work at once; further ones are not even decoded. Iterating
     raises what decoding and `Backend.send` raise, and DeadlineExceeded. After its end `duration` (seconds) and
@@ -55,10 +58,19 @@ class Run:
         self._lane, self._sender, self._packers = lane, sender, packers
         self._timeout = settings.request_timeout
         self._deadline = deadline
-        self._context = Context(work.options, sequential=work.condition_on_previous_text)
+        self._context = Context(
+            work.options,
+            sequential=work.condition_on_previous_text,
+            language_per_window=work.language_per_window,
+        )
+        self._joiner = Joiner(words=work.options.word_timestamps, logprobs=work.options.logprobs)
         self._room = asyncio.Semaphore(2 * settings.windows_per_request)
         self._coming: asyncio.Queue[asyncio.Task[Part] | None] = asyncio.Queue()
         self._answering: set[asyncio.Task[Part]] = set()
+        self._heard: deque[Part] = deque()
+        """Parts that are not final."""
+        self._final: deque[Part] = deque()
+        """Parts that are, but were not given out yet."""
         self._parts: list[Part] = []
         self._cutting: asyncio.Task[None] | None = None
 
@@ -77,6 +89,14 @@ class Run:
         return self
 
     async def __anext__(self) -> Part:
+        while not self._final:
+            await self._hear()
+        part = self._final.popleft()
+        self._parts.append(part)
+        return part
+
+    async def _hear(self) -> None:
+        """Wait for the next part, and see which ones are final with it; raises StopAsyncIteration after the last."""
         answering = await self._in_time(self._coming.get())
         if answering is None:
             self._coming.put_nowait(None)  # Whoever asks again gets the same answer.
@@ -84,8 +104,9 @@ class Run:
             await self._cutting
             raise StopAsyncIteration
         part = await self._in_time(answering)
-        self._parts.append(part)
-        return part
+        self._heard.append(part)
+        for _, window in self._joiner.add(part.start, part.end, part.overlap_after, part.window):
+            self._final.append(replace(self._heard.popleft(), window=window))
 
     def transcript(self) -> Transcript:
         """All parts given out so far as one."""
@@ -94,6 +115,7 @@ class Run:
             task=self._work.options.task,
             duration=self.duration,
             language=self._work.options.language,
+            language_per_window=self._work.language_per_window,
             warnings=self.warnings,
         )
 
@@ -142,11 +164,11 @@ class Run:
             answering.exception()  # Seen: an earlier window's may be the one that is told.
 
     async def _answer(self, window: Window) -> Part:
-        options = await self._context.options_for(window.index)
+        options = await self._context.options_for(window)
         heard = await self._send(window, options)
         transcript = without_phantoms(heard, window.duration, searched=self._work.vad is not None)
-        self._context.learn(transcript)
-        return Part(window.index, window.start, window.end, transcript)
+        self._context.learn(window, transcript)
+        return Part(window.index, window.start, window.end, transcript, window.overlap_after)
 
     async def _send(self, window: Window, options: WindowOptions) -> WindowTranscript:
         """Have a window computed when it is its turn."""

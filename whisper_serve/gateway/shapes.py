@@ -47,7 +47,7 @@ class Transcription(BaseModel):
 
 
 class TranscriptionSegment(BaseModel):
-    """A stretch of speech; times in seconds of the file."""
+    """A stretch of speech; times in seconds of the file. With `language=auto-per-window` it has its language."""
 
     id: int
     seek: int
@@ -59,6 +59,7 @@ class TranscriptionSegment(BaseModel):
     avg_logprob: float
     compression_ratio: float
     no_speech_prob: float
+    language: str | None = None
 
 
 class TranscriptionWord(BaseModel):

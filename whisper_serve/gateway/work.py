@@ -20,15 +20,21 @@ class Work:
     """How speech is found; None cuts the file without looking for speech."""
     condition_on_previous_text: bool = False
     """Windows one after the other, each with the text before it as prompt."""
+    language_per_window: bool = False
+    """Each window in a language of its own, rather than the file in one."""
     client: str = "anonymous"
     size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A window's transcript; `start` and `end` are seconds in the file."""
+    """A window's transcript; `start` and `end` are seconds in the file.
+
+    The last `overlap_after` seconds are the next one's too; of parts that are given out, the text is not.
+    """
 
     index: int
     start: float
     end: float
     window: WindowTranscript
+    overlap_after: float = 0.0

@@ -7,6 +7,7 @@ from whisper_serve.speech.audio import SAMPLE_RATE, SHORTEST_FILE_SECONDS, Audio
 from whisper_serve.speech.container import Source
 from whisper_serve.speech.errors import AudioDecodeError, AudioTooLong, AudioTooShort, SpeechError, VadUnavailable
 from whisper_serve.speech.formats import RESPONSE_FORMATS, Format, render
+from whisper_serve.speech.joining import Joiner
 from whisper_serve.speech.languages import LANGUAGES, language_code, language_name
 from whisper_serve.speech.phantoms import without_phantoms
 from whisper_serve.speech.render_options import RenderOptions
@@ -28,6 +29,7 @@ __all__ = [
     "AudioTooShort",
     "Dropped",
     "Format",
+    "Joiner",
     "RenderOptions",
     "Segment",
     "SileroVad",

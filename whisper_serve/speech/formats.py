@@ -87,6 +87,7 @@ def _segment(segment: Segment) -> dict[str, Any]:
         "avg_logprob": segment.avg_logprob,
         "compression_ratio": segment.compression_ratio,
         "no_speech_prob": segment.no_speech_prob,
+        **({"language": language_name(segment.language)} if segment.language else {}),
     }
 
 

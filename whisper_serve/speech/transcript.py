@@ -50,7 +50,8 @@ class Segment:
 
     `seek` is where the window starts, in mel frames of 10 ms; `avg_logprob`, `compression_ratio` and
     `no_speech_prob` are those of the window's decoding, under OpenAI's names.
-    `token_logprobs` are the tokens of the text alone, in order; empty unless they were asked for.
+    `token_logprobs` are the tokens of the text alone, in order; empty unless they were asked for. `language` is
+    the code of a segment whose file is not taken to be in one language, and else empty.
     """
 
     id: int
@@ -65,6 +66,7 @@ class Segment:
     no_speech_prob: float
     words: tuple[Word, ...] = ()
     token_logprobs: tuple[TokenLogprob, ...] = ()
+    language: str = ""
 
     def shifted(self, seconds: float, number: int) -> Segment:
         """The same segment, `seconds` later, with `number` as its id."""
@@ -137,14 +139,19 @@ def merge(
     task: str,
     duration: float,
     language: str | None = None,
+    language_per_window: bool = False,
     warnings: Iterable[str] = (),
 ) -> Transcript:
     """Join the transcripts of a file's windows, each with its start in seconds, in the order of the file.
 
     `language` is the code that the caller asked for; without it the file's language is that of the windows
-    with the most probability together, the earlier one at a tie.
+    with the most probability together, the earlier one at a tie. With `language_per_window` each segment is
+    given the language of its window, and the file's is the one that is spoken longest.
     """
     windows = list(parts)
+    if language_per_window:
+        windows = [(start, _with_languages(part)) for start, part in windows]
+        language = _longest_language(segment for _, part in windows for segment in part.segments)
     return Transcript(
         task=task,
         language=language or _spoken_language(part for _, part in windows),
@@ -188,6 +195,18 @@ def _spoken_language(parts: Iterable[WindowTranscript]) -> str:
         weight = 1.0 if part.language_probability is None else part.language_probability
         weights[part.language] = weights.get(part.language, 0.0) + weight
     return max(weights, key=weights.__getitem__, default="")
+
+
+def _with_languages(window: WindowTranscript) -> WindowTranscript:
+    return replace(window, segments=tuple(replace(each, language=window.language) for each in window.segments))
+
+
+def _longest_language(segments: Iterable[Segment]) -> str:
+    """The language in which the most seconds are spoken; empty if there are no segments."""
+    seconds: dict[str, float] = {}
+    for segment in segments:
+        seconds[segment.language] = seconds.get(segment.language, 0.0) + segment.end - segment.start
+    return max(seconds, key=seconds.__getitem__, default="")
 
 
 def _time(seconds: float) -> float:
