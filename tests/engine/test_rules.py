@@ -21,7 +21,7 @@ TIME = st.integers(THEIRS.timestamp_begin, THEIRS.timestamp_begin + 1500)
 
 
 def filters(timestamps: bool) -> list[LogitFilter]:
-    rules: list[LogitFilter] = [SuppressBlank(THEIRS, 0), SuppressTokens(OURS.suppressed)]
+    rules: list[LogitFilter] = [SuppressBlank(THEIRS, 0), SuppressTokens(OURS.suppressed())]
     return [*rules, ApplyTimestampRules(THEIRS, 0, MAX_INITIAL_TIMESTAMP_INDEX)] if timestamps else rules
 
 
@@ -112,7 +112,7 @@ def test_suppressed_tokens_are_openai_whispers_default() -> None:
     from whisper.model import ModelDimensions, Whisper
 
     task = DecodingTask(Whisper(ModelDimensions(**TINY.as_dict())), DecodingOptions(language="en", fp16=False))
-    assert task._get_suppress_tokens() == OURS.suppressed
+    assert task._get_suppress_tokens() == OURS.suppressed()
     assert whisper.tokenizer.get_tokenizer(True).eot == OURS.eot
 
 
