@@ -226,16 +226,15 @@ class Engine:
         features = self.encode([task.audio for task in tasks])
         lease = self._workspaces.lease(len(tasks), self.batch_size) if self._workspaces else nullcontext()
         with lease as workspace:
-            cache: KeyValueCache | None = self._cache(features, workspace)
-            self._settle_languages(tasks, groups, cache)
+            cache = self._settle_languages(tasks, groups, features, workspace)
             waiting = list(range(len(tasks)))
             attempt = 0
             while waiting:
                 failed = []
                 for strategy, rows in self._parts(tasks, waiting, attempt):
                     if cache is None or len(rows) < len(tasks):
-                        cache = None  # Its memory is needed.
-                        cache = self._cache(features[rows], workspace)
+                        cache = None  # Its memory is for the next one.
+                        cache = self._cache(features if len(rows) == len(tasks) else features[rows], workspace)
                     prompts = [self._prompt(tasks[i], attempt, strategy, to_the_end) for i in rows]
                     sampled = self._decoder(strategy, cache, prompts, workspace).run()
                     cache = None
@@ -284,17 +283,25 @@ class Engine:
         task.decodings.append(decoding)
         return True
 
-    def _settle_languages(self, tasks: Sequence[WindowTask], groups: Sequence[Hashable], cache: KeyValueCache) -> None:
-        """Find out the languages that are not given; a group's windows share one."""
+    def _settle_languages(
+        self, tasks: Sequence[WindowTask], groups: Sequence[Hashable], features: Tensor, workspace: Workspace | None
+    ) -> KeyValueCache | None:
+        """Find out the languages that are not given, of which a group's windows share one.
+
+        Returns:
+            The audio's keys and values, if that took them.
+        """
         unknown = [i for i, task in enumerate(tasks) if not task.language]
         if not unknown:
-            return
+            return None
+        cache = self._cache(features, workspace)
         detections = detect_languages(self.model, self.tokenizer, cache)
         by_group = detect_by_group([detections[i] for i in unknown], [groups[i] for i in unknown])
         for i in unknown:
             detection = by_group[groups[i]]
             tasks[i].language = detection.language
             tasks[i].language_probability = detection.probabilities[detection.language]
+        return cache
 
     def _prompt(self, task: WindowTask, attempt: int, strategy: Strategy, to_the_end: bool) -> Prompt:
         options = task.options

@@ -28,11 +28,11 @@ class Prompt:
     max_tokens: int
     seed: int
     """Seeds the sampling of this row, so that its result does not depend on its batch mates."""
-    patience: float | None = None
-    length_penalty: float | None = None
-    """For what comes of several texts of one window: see `DecodingOptions`."""
     reach: int = 0
     """A segment that ends before, in steps of 20 ms, may not be the last one: see `TokenRules`."""
+    patience: float | None = None
+    length_penalty: float | None = None
+    """For several texts of the window, from which one is chosen: see `DecodingOptions`."""
 
 
 class DecodingState(RowTensors):

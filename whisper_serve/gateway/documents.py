@@ -116,7 +116,7 @@ _STRATEGY_OF_DECODING: Final[Schema] = {
         "type": "number",
         "exclusiveMinimum": 0,
         "maximum": MAX_PATIENCE,
-        "description": "With `beam_size`: a search ends once so many times `beam_size` texts have ended; 1 if left out.",
+        "description": "With `beam_size`: the search ends once so many times as many texts have ended; 1 if left out.",
     },
     "best_of": {
         "type": "integer",
