@@ -28,8 +28,8 @@ def evaluate_systems(
             "--system",
             "-s",
             help="engine, engine-int8 …, engine-beam (five beams), openai-whisper, faster-whisper, or a server's "
-            "address, such as http://127.0.0.1:8000/v1#model. With a label: ours=engine. May be repeated; the others are compared "
-            "with the first. By default engine.",
+            "address, such as http://127.0.0.1:8000/v1#model. With a label: ours=engine. May be repeated; the others "
+            "are compared with the first. By default engine.",
         ),
     ] = None,
     model: Model = "default",

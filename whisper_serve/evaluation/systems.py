@@ -84,7 +84,7 @@ class EngineSystem:
         self._engine = Engine.load(weights, device, dtype)
         self._temperatures = FALLBACK_TEMPERATURES if fallback else (0.0,)
         self._tokens = tokens
-        self._beam_size = beam_size
+        self.beam_size = beam_size
 
     def transcribe(self, samples: Sequence[Sample], task: Task, progress: Progress) -> Heard:
         started = time.perf_counter()
@@ -113,7 +113,7 @@ class EngineSystem:
             temperatures=self._temperatures,
             timestamps=self._tokens is None,
             max_tokens=self._tokens,
-            beam_size=self._beam_size,
+            beam_size=self.beam_size,
         )
 
     def detect(self, samples: Sequence[Sample], progress: Progress) -> Heard:
