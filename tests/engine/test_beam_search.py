@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from whisper.decoding import MaximumLikelihoodRanker
 from whisper.model import Whisper
 
-from tests.engine.conftest import Reference
-from tests.engine.test_engine import GREEDY, LONG, MIXED, load_random
+from tests.engine.conftest import Reference, openai_model
+from tests.engine.test_engine import GREEDY, LONG, MIXED
 from tests.engine.test_graphs import Graphs, assert_same
+from tests.tiny import TINY
 from whisper_serve.engine import DecodingOptions, Engine
 from whisper_serve.engine.batch_size import windows_at_once
 from whisper_serve.engine.beam_search import Beam, BeamSearch, Step
@@ -26,6 +27,7 @@ from whisper_serve.engine.weights import Weights
 from whisper_serve.evaluation.corpus import Sample
 from whisper_serve.speech import WINDOW_SAMPLES, load_audio
 
+EOT = 50_257
 BEAMS = replace(GREEDY, beam_size=5)
 SAMPLES = replace(GREEDY, temperatures=(0.8,), best_of=3)
 ASKED = (
@@ -40,12 +42,11 @@ ASKED = (
 
 
 @pytest.fixture(scope="module")
-def talker() -> Weights:
-    """A random model that ends its texts, some soon and some never."""
-    tensors = load_random(LONG)
-    generator = torch.Generator().manual_seed(5)
-    tensors = {name: 0.15 * torch.randn(tensor.shape, generator=generator) for name, tensor in tensors.items()}
-    return Weights("talker", LONG, tensors)
+def terse_weights(tiny_weights: Weights) -> Weights:
+    """The random model, but its texts end by themselves."""
+    embedding = tiny_weights.tensors["decoder.token_embedding.weight"].clone()
+    embedding[EOT] *= 2.6
+    return Weights("terse", TINY, {**tiny_weights.tensors, "decoder.token_embedding.weight": embedding})
 
 
 @pytest.mark.parametrize("options", ASKED, ids=range(len(ASKED)))
@@ -66,6 +67,21 @@ def test_beams_find_the_text_of_openai_whisper(
         total = sum(ours.token_logprobs)
         if not ours.finished:
             assert total / (len(ours.tokens) + 1) == pytest.approx(ours.avg_logprob, abs=1e-5)
+
+
+@pytest.mark.parametrize("options", ASKED[:4], ids=range(4))
+def test_texts_end_where_those_of_openai_whisper_end(
+    terse_weights: Weights, decode_reference: Reference, noises: Sequence[Audio], options: DecodingOptions
+) -> None:
+    engine = Engine.load(terse_weights, "cpu", "float32")
+    found = engine.decode(noises, options)
+    assert any(result.finished for result in found)
+    assert_same(found, [engine.decode([window], options)[0] for window in noises])
+    reference = openai_model(terse_weights)
+    for ours, window in zip(found[:3], noises[:3], strict=True):
+        theirs = decode_reference(reference, window, options)
+        assert ours.tokens == tuple(theirs.tokens)
+        assert ours.avg_logprob == pytest.approx(theirs.avg_logprob, abs=1e-4)
 
 
 # Of one kind each: greedy rows, beams of several sizes, samples, other symbols left out.
@@ -154,9 +170,6 @@ def test_beams_take_a_share_of_a_batch() -> None:
     assert sizes == sorted(sizes, reverse=True)
     assert 1 < sizes[4] < 16
     assert windows_at_once(LONG, 4, 1, 10) == 1
-
-
-STEPS = st.lists(st.floats(-9, 0), min_size=12, max_size=12)
 
 
 def test_a_search_keeps_the_likeliest_texts_and_those_that_ended() -> None:

@@ -105,7 +105,7 @@ _REPEATED: Final[Schema] = {
         for name in _GRANULARITIES
     },
 }
-_STRATEGY_OF_DECODING: Final[Schema] = {
+_SEARCH: Final[Schema] = {
     "beam_size": {
         "type": "integer",
         "minimum": 1,
@@ -214,7 +214,7 @@ _TOGETHER: Final = [
 def form(models: Sequence[str], *, decoding: bool = True) -> Schema:
     """The body of a request with audio."""
     model = {"type": "string", "enum": list(models), "description": "Which model; there is one."}
-    options = {**_DECODING, **_REPEATED, **_STRATEGY_OF_DECODING, **_SUBTITLES} if decoding else {}
+    options = {**_DECODING, **_REPEATED, **_SEARCH, **_SUBTITLES} if decoding else {}
     schema: Schema = {
         "type": "object",
         "required": ["file"],
