@@ -186,6 +186,13 @@ def test_a_search_keeps_the_likeliest_texts_and_those_that_ended() -> None:
     assert search.best(0.0).tokens == (1,)
 
 
+def test_a_search_knows_where_its_text_was_not_let_stop() -> None:
+    search = BeamSearch(1, eot=9, limit=3)
+    for urged, expected in ((False, None), (True, 1), (True, 1)):
+        search.advance([Step(0, 1, -0.1, -0.1, urged)])
+        assert search.best(None).urged_at == expected
+
+
 @given(
     texts=st.lists(st.tuples(st.integers(1, 30), st.floats(-50, 0)), min_size=1, max_size=8),
     penalty=st.none() | st.floats(0, 1),

@@ -34,6 +34,8 @@ class Beam:
     sum_logprob: float = 0.0
     """Of all of them, and of the end of text where it was reached."""
     ended: bool = False
+    urged_at: int | None = None
+    """See `Sampled.urged_at`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Step:
     logprob: float
     sum_logprob: float
     """Of the whole text."""
+    urged: bool = False
+    """Whether the beam goes on only because it is not let stop: see `TokenRules`."""
 
 
 class BeamSearch:
@@ -102,7 +106,8 @@ class BeamSearch:
 
     def _longer(self, step: Step) -> Beam:
         beam = self.beams[step.beam]
-        return Beam((*beam.tokens, step.token), (*beam.logprobs, step.logprob), step.sum_logprob)
+        urged_at = len(beam.tokens) if step.urged and beam.urged_at is None else beam.urged_at
+        return Beam((*beam.tokens, step.token), (*beam.logprobs, step.logprob), step.sum_logprob, urged_at=urged_at)
 
 
 class BeamDecoder(SharedDecoder):
@@ -152,12 +157,20 @@ class BeamDecoder(SharedDecoder):
         """For each window, how its beams may go on, the likeliest text first."""
         largest, tokens = logits.topk(self._width + 1)
         logprobs = largest - logits.logsumexp(dim=-1, keepdim=True)
-        beams = torch.arange(self._width, device=self._device).repeat(len(self._active))[:, None].expand_as(tokens)
-        columns = [column.double() for column in (beams, tokens, logprobs, self._sums[:, None] + logprobs)]
-        table = torch.stack(columns, dim=-1).view(len(self._active), -1, len(columns))
-        order = table[..., -1].argsort(dim=1, descending=True, stable=True)
+        beams = torch.arange(self._width, device=self._device).repeat(len(self._active))
+        columns = (
+            self._sums[:, None] + logprobs,
+            logprobs,
+            tokens,
+            beams[:, None].expand_as(tokens),
+            self._state.rules.urged[:, None].expand_as(tokens),
+        )
+        table = torch.stack([column.double() for column in columns], dim=-1).view(len(self._active), -1, len(columns))
+        order = table[..., 0].argsort(dim=1, descending=True, stable=True)
         for rows in table.take_along_dim(order[..., None], dim=1).tolist():
-            yield (Step(int(beam), int(token), logprob, total) for beam, token, logprob, total in rows)
+            yield (
+                Step(int(beam), int(token), logprob, total, bool(urged)) for total, logprob, token, beam, urged in rows
+            )
 
     def _reorder(self, taken: Sequence[Sequence[Step]], common: Sequence[int]) -> None:
         """Have each row go on from the beam of its step.
@@ -181,6 +194,6 @@ class BeamDecoder(SharedDecoder):
         prompts = self._prompts[:: self._width]
         found = [search.best(prompt.length_penalty) for search, prompt in zip(self._searches, prompts, strict=True)]
         return [
-            Sampled(beam.tokens, beam.logprobs, beam.sum_logprob, silence, beam.ended)
+            Sampled(beam.tokens, beam.logprobs, beam.sum_logprob, silence, beam.ended, beam.urged_at)
             for beam, silence in zip(found, no_speech.tolist(), strict=True)
         ]

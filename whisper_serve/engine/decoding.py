@@ -35,7 +35,7 @@ class Sampled:
     """Over ``tokens`` and, where it was reached, the end of text."""
     no_speech_prob: float
     finished: bool
-    urged_at: int | None = None
+    urged_at: int | None
     """Which of ``tokens`` is the first that the row sampled only because it was not let stop."""
 
     def until(self, stop: int) -> Sampled:

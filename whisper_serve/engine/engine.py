@@ -235,7 +235,7 @@ class Engine:
                     if cache is None or len(rows) < len(tasks):
                         cache = None  # Its memory is for the next one.
                         cache = self._cache(features if len(rows) == len(tasks) else features[rows], workspace)
-                    prompts = [self._prompt(tasks[i], attempt, strategy, to_the_end) for i in rows]
+                    prompts = [self._prompt(tasks[i], attempt, to_the_end) for i in rows]
                     sampled = self._decoder(strategy, cache, prompts, workspace).run()
                     cache = None
                     tried = zip(rows, prompts, sampled, strict=True)
@@ -303,10 +303,8 @@ class Engine:
             tasks[i].language_probability = detection.probabilities[detection.language]
         return cache
 
-    def _prompt(self, task: WindowTask, attempt: int, strategy: Strategy, to_the_end: bool) -> Prompt:
+    def _prompt(self, task: WindowTask, attempt: int, to_the_end: bool) -> Prompt:
         options = task.options
-        # Which beam goes on is decided by its probability alone.
-        to_the_end = to_the_end and not strategy.beams
         tokens = self.tokenizer.initial_tokens(options, task.language)
         return Prompt(
             tokens=tokens,
