@@ -104,6 +104,7 @@ def test_transcribe_names_what_it_cannot_use(data: Path, tmp_path: Path) -> None
         (["--format", "vtt", "--max-line-count", "2"], "max_line_width"),
         (["--format", "vtt", "--max-line-width", "42", "--max-words-per-line", "5"], "max_words_per_line"),
         (["--highlight-words"], "'srt' or 'vtt'"),
+        (["--patience", "2"], "patience needs beam_size"),
         (["--device", "tpu", "--model", "random:tiny"], "tpu"),
     ):
         answer = run("transcribe", clip, *arguments)

@@ -36,6 +36,28 @@ def test_openais_fields_are_read() -> None:
     assert request.response_format == "verbose_json"
 
 
+def test_beams_samples_and_words_are_read() -> None:
+    request = FileRequest.from_fields(
+        {
+            "beam_size": "5",
+            "patience": "1.5",
+            "best_of": "3",
+            "length_penalty": "0.6",
+            "hotwords": "Nemo, Aronnax",
+            "suppress_tokens": "-1,220,50256",
+        }
+    )
+    assert request.options == WindowOptions(
+        beam_size=5,
+        patience=1.5,
+        best_of=3,
+        length_penalty=0.6,
+        hotwords="Nemo, Aronnax",
+        suppress_tokens=(-1, 220, 50_256),
+    )
+    assert FileRequest.from_fields({"suppress_tokens": "none"}).options == WindowOptions(suppress_tokens=())
+
+
 @pytest.mark.parametrize("name", ["timestamp_granularities[]", "timestamp_granularities"])
 @pytest.mark.parametrize("asked", [("word",), ("segment", "word"), ("word", "segment", "")])
 def test_words_are_asked_for_with_repeated_fields(name: str, asked: tuple[str, ...]) -> None:
@@ -82,6 +104,19 @@ def test_fields_of_subtitles_that_would_do_nothing_are_named(name: str, fields: 
     with pytest.raises(InvalidOption, match=name) as caught:
         FileRequest.from_fields(fields)
     assert caught.value.param == name
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"beam_size": "5", "temperature": "0.2"}, "beam_size goes with temperature 0 only"),
+        ({"best_of": "5", "patience": "2"}, "patience needs beam_size"),
+        ({"length_penalty": "0.6"}, "length_penalty needs beam_size or best_of"),
+    ],
+)
+def test_what_beams_and_samples_need_is_said(fields: dict[str, str], message: str) -> None:
+    with pytest.raises(InvalidOption, match=message):
+        FileRequest.from_fields(fields)
 
 
 @pytest.mark.parametrize(("name", "most"), SUBTITLE_LIMITS.items())
@@ -137,6 +172,20 @@ def test_the_speech_detector_is_the_default_and_can_be_switched_off() -> None:
         ("stream", "maybe"),
         ("vad_filter", "perhaps"),
         ("prompt", "x" * 20_000),
+        ("hotwords", "x" * 20_000),
+        ("beam_size", "0"),
+        ("beam_size", "11"),
+        ("beam_size", "five"),
+        ("best_of", "1.5"),
+        ("patience", "2"),  # without beams
+        ("patience", "long"),
+        ("length_penalty", "0.5"),  # with a single text
+        ("suppress_tokens", "all"),
+        ("suppress_tokens", "1, 2"),
+        ("suppress_tokens", "1,"),
+        ("suppress_tokens", "50257"),
+        ("suppress_tokens", "-2"),
+        ("suppress_tokens", ",".join(["1"] * 1_001)),
         ("chunking_strategy", "manual"),
         ("chunking_strategy", "[1]"),
         ("chunking_strategy", '{"type": "client_vad"}'),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -115,12 +116,16 @@ def test_too_long_a_file_is_refused(engine: Engine, data: Path) -> None:
 
 
 def test_what_the_model_cannot_do_is_the_jobs_own_error(engine: Engine, data: Path) -> None:
+    bad = (WindowOptions(language="yue"), replace(FIXED, suppress_tokens=(-1, 50_256)))
+    engine.tokenizer = copy(engine.tokenizer)
+    engine.tokenizer.eot = 50_256  # as in English-only models
     run = Transcriber(engine).run(
-        [FileJob(data / "en-jfk.mp3", WindowOptions(language="yue")), WindowJob(np.zeros(16_000, np.float32), FIXED)]
+        [*(FileJob(data / "en-jfk.mp3", one) for one in bad), WindowJob(np.zeros(16_000, np.float32), FIXED)]
     )
-    assert isinstance(run.outcomes[0], InvalidOption)
-    assert run.outcomes[0].param == "language"
-    assert isinstance(run.outcomes[1], WindowTranscript)
+    for outcome, param in zip(run.outcomes, ("language", "suppress_tokens"), strict=False):
+        assert isinstance(outcome, InvalidOption)
+        assert outcome.param == param
+    assert isinstance(run.outcomes[2], WindowTranscript)
 
 
 class Fussy(Engine):
@@ -330,6 +335,17 @@ def test_each_window_may_have_its_own_language(base_engine: Engine, clips: dict[
 @pytest.mark.parametrize(("temperature", "tried"), [(0.0, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)), (0.3, (0.3,))])
 def test_temperature_zero_means_fallback(temperature: float, tried: tuple[float, ...]) -> None:
     assert decoding_options(WindowOptions(temperature=temperature)).temperatures == tried
+
+
+def test_what_is_asked_of_texts_goes_to_the_engine() -> None:
+    asked = WindowOptions(
+        hotwords="Nemo", beam_size=5, best_of=3, patience=2.0, length_penalty=0.6, suppress_tokens=(-1, 7)
+    )
+    decoding = decoding_options(asked)
+    for name in ("hotwords", "beam_size", "best_of", "patience", "length_penalty", "suppress_tokens"):
+        assert getattr(decoding, name) == getattr(asked, name)
+    assert decoding_options(WindowOptions()).suppress_tokens == (-1,)
+    assert decoding_options(WindowOptions(temperature=0.5, best_of=3)).temperatures == (0.5,)
 
 
 def wav(samples: np.ndarray[Any, np.dtype[np.int16]]) -> bytes:

@@ -6,12 +6,13 @@ Unknown fields are ignored, as OpenAI does; a field with a value that cannot be 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from whisper_serve.speech import RESPONSE_FORMATS, RenderOptions, VadOptions, language_code
-from whisper_serve.wire import InvalidOption, WindowOptions
+from whisper_serve.wire import MAX_SUPPRESSED_TOKENS, MAX_TEXT_TOKEN, InvalidOption, WindowOptions
 
 TRUE: Final = frozenset({"true", "1", "yes", "on"})
 FALSE: Final = frozenset({"false", "0", "no", "off"})
@@ -23,6 +24,9 @@ SUBTITLE_LIMITS: Final = {"max_line_width": 200, "max_line_count": 10, "max_word
 """The most that may be asked for. With `highlight_words` a cue's text comes once for each of its words."""
 LANGUAGE_PER_WINDOW: Final = "auto-per-window"
 """A value of `language` for recordings in several: each window's is found out on its own."""
+_TOKEN: Final = r"(-1|\d{1,4}|[1-4]\d{4}|50[01]\d{2}|502[0-4]\d|5025[0-6])".replace(r"\d", "[0-9]")
+TOKENS_PATTERN: Final = f"none|{_TOKEN}(,{_TOKEN}){{0,{MAX_SUPPRESSED_TOKENS - 1}}}"
+"""What `suppress_tokens` may be, as a regular expression of all of it."""
 _LISTS: Final = {
     "timestamp_granularities[]": ("segment", "word"),
     "timestamp_granularities": ("segment", "word"),
@@ -82,6 +86,8 @@ class FileRequest:
                 temperature=_number(given, "temperature", 0.0),
                 word_timestamps="word" in granularities or bool(subtitles),
                 logprobs=logprobs,
+                hotwords=given.get("hotwords"),
+                **_strategy_options(given),
             ),
             response_format=_response_format(given),
             render=RenderOptions(granularities, logprobs, **subtitles),
@@ -148,6 +154,25 @@ def _logprobs(given: Mapping[str, str]) -> bool:
             _need_format(given, name, given[name], ("json",))
             return True
     return False
+
+
+def _strategy_options(given: Mapping[str, str]) -> dict[str, Any]:
+    """What is asked of beams, samples and tokens, by the names of `WindowOptions`."""
+    asked: dict[str, Any] = {name: _integer(given, name) for name in ("beam_size", "best_of") if name in given}
+    asked |= {name: _number(given, name, 0.0) for name in ("patience", "length_penalty") if name in given}
+    if "suppress_tokens" in given:
+        asked["suppress_tokens"] = _tokens(given["suppress_tokens"])
+    return asked
+
+
+def _tokens(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(TOKENS_PATTERN, text):
+        raise InvalidOption(
+            "suppress_tokens",
+            f"suppress_tokens must be 'none', or ids from 0 to {MAX_TEXT_TOKEN} separated by commas, with -1 for the "
+            f"symbols that nobody speaks, not {text[:100]!r}",
+        )
+    return () if text == "none" else tuple(map(int, text.split(",")))
 
 
 def _subtitles(given: Mapping[str, str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from whisper_serve.engine import (
+    DEFAULT_SUPPRESSED,
     FALLBACK_TEMPERATURES,
     DecodedSegment,
     DecodingOptions,
@@ -170,10 +171,15 @@ class Transcriber:
                 state.error = error
 
     def _check(self, options: WindowOptions) -> None:
+        decoding = decoding_options(options)
         try:
-            self._engine.tokenizer.check(options.language, decoding_options(options).task)
+            self._engine.tokenizer.check(decoding.language, decoding.task)
         except ValueError as error:
             raise InvalidOption("task" if options.task == "translate" else "language", str(error)) from error
+        try:
+            self._engine.tokenizer.check_suppressed(decoding.suppress_tokens)
+        except ValueError as error:
+            raise InvalidOption("suppress_tokens", str(error)) from error
 
     def _cut(self, state: _Progressing, streams: ExitStack) -> Iterator[Window]:
         job = state.job
@@ -251,6 +257,12 @@ def decoding_options(options: WindowOptions) -> DecodingOptions:
         temperatures=(options.temperature,) if options.temperature else FALLBACK_TEMPERATURES,
         timestamps=options.timestamps,
         word_timestamps=options.word_timestamps,
+        hotwords=options.hotwords,
+        beam_size=options.beam_size,
+        best_of=options.best_of,
+        patience=options.patience,
+        length_penalty=options.length_penalty,
+        suppress_tokens=DEFAULT_SUPPRESSED if options.suppress_tokens is None else options.suppress_tokens,
     )
 
 

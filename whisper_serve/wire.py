@@ -24,7 +24,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import numpy as np
 
@@ -45,7 +45,15 @@ HEAD: Final = struct.Struct("<4sHHIII")
 TASKS: Final = ("transcribe", "translate")
 MAX_PROMPT_CHARACTERS: Final = 10_000
 """The model reads only the last 223 tokens of a prompt, some 1,000 characters; more is a mistake of the caller."""
+MAX_TEXTS: Final = 10
+"""Most beams or samples of a window."""
+MAX_PATIENCE: Final = 10
+MAX_TEXT_TOKEN: Final = 50_256
+"""The last token of the multilingual vocabulary that is text; the model server knows which of its own are."""
+MAX_SUPPRESSED_TOKENS: Final = 1_000
 
+_TEXTS: Final = ("prompt", "hotwords")
+_COUNTS: Final = ("beam_size", "best_of")
 _FLAGS: Final = ("timestamps", "word_timestamps", "detect_only", "logprobs")
 _OPTIONAL: Final = ("dropped", "language", "language_probabilities", "token_logprobs")
 """Members of a reply that are left out where they hold nothing."""
@@ -84,27 +92,59 @@ class WindowOptions:
     """Answer the language and the probabilities of all, and no text."""
     logprobs: bool = False
     """Answer the log-probability of each token of the text."""
+    hotwords: str | None = None
+    """Words that are likely to come; the model reads them before the prompt."""
+    beam_size: int | None = None
+    """Beams to search at temperature 0, up to 10; ``None`` is greedy."""
+    best_of: int | None = None
+    """Samples at each temperature above 0, up to 10, of which the likeliest is taken; ``None`` is one."""
+    patience: float | None = None
+    """Above 0, up to 10: a search ends once ``beam_size`` times this many texts have ended; ``None`` is 1."""
+    length_penalty: float | None = None
+    """0 to 1, how much length counts where texts are compared (Wu et al. 2016); ``None`` compares means a token."""
+    suppress_tokens: tuple[int, ...] | None = None
+    """Text tokens that are never said, of which -1 stands for the symbols that nobody speaks; ``None`` is these."""
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
             raise InvalidOption("task", f"task must be 'transcribe' or 'translate', not {self.task!r}")
         if self.language is not None and not (isinstance(self.language, str) and self.language in LANGUAGES):
             raise InvalidOption("language", f"language must be an ISO 639-1 code such as 'en', not {self.language!r}")
-        if self.prompt is not None and not isinstance(self.prompt, str):
-            raise InvalidOption("prompt", "prompt must be text")
-        if self.prompt is not None and len(self.prompt) > MAX_PROMPT_CHARACTERS:
-            raise InvalidOption("prompt", f"prompt must be at most {MAX_PROMPT_CHARACTERS:,} characters long")
+        for name in _TEXTS:
+            _check_text(name, getattr(self, name))
         if not _is_number(self.temperature) or not 0 <= self.temperature <= 1:
             raise InvalidOption("temperature", f"temperature must be a number from 0 to 1, not {self.temperature!r}")
         for name in _FLAGS:
             if not isinstance(value := getattr(self, name), bool):
                 raise InvalidOption(name, f"{name} must be true or false, not {value!r}")
+        self._check_strategy()
+
+    def _check_strategy(self) -> None:
+        """What beams and samples need, and what they do not go with."""
+        for name in _COUNTS:
+            _check_count(name, getattr(self, name))
+        patience, penalty, tokens = self.patience, self.length_penalty, self.suppress_tokens
+        if patience is not None and not (_is_number(patience) and 0 < patience <= MAX_PATIENCE):
+            raise InvalidOption(
+                "patience", f"patience must be a number above 0, up to {MAX_PATIENCE}, not {patience!r}"
+            )
+        if penalty is not None and not (_is_number(penalty) and 0 <= penalty <= 1):
+            raise InvalidOption("length_penalty", f"length_penalty must be a number from 0 to 1, not {penalty!r}")
+        _check_tokens("suppress_tokens", tokens)
+        if self.beam_size is not None and self.temperature > 0:
+            raise InvalidOption("beam_size", "beam_size goes with temperature 0 only: above it, use best_of")
+        if patience is not None and self.beam_size is None:
+            raise InvalidOption("patience", "patience needs beam_size: without beams there is nothing to wait for")
+        if penalty is not None and self.beam_size is None and self.best_of is None:
+            raise InvalidOption("length_penalty", "length_penalty needs beam_size or best_of: it compares their texts")
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> WindowOptions:
         """Options by name; a name that is not known is an error, since both ends are ours."""
         if unknown := sorted(set(values) - {field.name for field in fields(cls)}):
             raise InvalidOption(unknown[0], f"unknown option {unknown[0]!r}")
+        if isinstance(tokens := values.get("suppress_tokens"), list):
+            values = {**values, "suppress_tokens": tuple(tokens)}
         return cls(**values)
 
     def to_be_joined(self) -> WindowOptions:
@@ -226,6 +266,33 @@ def _probabilities(values: Any) -> Mapping[str, float] | None:
 
 def _filled(members: list[tuple[str, Any]]) -> dict[str, Any]:
     return {name: value for name, value in members if value or name not in _OPTIONAL}
+
+
+def _check_text(name: str, value: object) -> None:
+    if value is not None and not isinstance(value, str):
+        raise InvalidOption(name, f"{name} must be text")
+    if value is not None and len(value) > MAX_PROMPT_CHARACTERS:
+        raise InvalidOption(name, f"{name} must be at most {MAX_PROMPT_CHARACTERS:,} characters long")
+
+
+def _check_count(name: str, value: object) -> None:
+    if value is not None and not (_is_integer(value) and 1 <= value <= MAX_TEXTS):
+        raise InvalidOption(name, f"{name} must be a whole number from 1 to {MAX_TEXTS}, not {value!r}")
+
+
+def _check_tokens(name: str, value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, tuple) or len(value) > MAX_SUPPRESSED_TOKENS:
+        raise InvalidOption(name, f"{name} must be a list of at most {MAX_SUPPRESSED_TOKENS:,} ids of tokens")
+    for token in value:
+        if not _is_integer(token) or not -1 <= token <= MAX_TEXT_TOKEN:
+            known = f"ids of tokens from 0 to {MAX_TEXT_TOKEN}, or -1 for the symbols that nobody speaks"
+            raise InvalidOption(name, f"{name} must be {known}, not {token!r}")
+
+
+def _is_integer(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_number(value: object) -> bool:

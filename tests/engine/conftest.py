@@ -45,6 +45,10 @@ def decode_reference() -> Reference:
             prompt=options.prompt,
             without_timestamps=not options.timestamps,
             sample_len=options.max_tokens,
+            beam_size=options.beam_size,
+            patience=options.patience,
+            length_penalty=options.length_penalty,
+            suppress_tokens=list(options.suppress_tokens),
             fp16=False,
         )
         return whisper.decode(model, mel, theirs)

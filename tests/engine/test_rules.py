@@ -11,6 +11,7 @@ from whisper.decoding import ApplyTimestampRules, LogitFilter, SuppressBlank, Su
 from whisper.tokenizer import get_tokenizer
 
 from tests.tiny import TINY
+from whisper_serve.engine import DecodingOptions as Options
 from whisper_serve.engine.rules import MAX_INITIAL_TIMESTAMP_INDEX, TokenRules
 from whisper_serve.engine.tokenizer import WhisperTokenizer
 
@@ -21,7 +22,7 @@ TIME = st.integers(THEIRS.timestamp_begin, THEIRS.timestamp_begin + 1500)
 
 
 def filters(timestamps: bool) -> list[LogitFilter]:
-    rules: list[LogitFilter] = [SuppressBlank(THEIRS, 0), SuppressTokens(OURS.suppressed)]
+    rules: list[LogitFilter] = [SuppressBlank(THEIRS, 0), SuppressTokens(OURS.suppressed())]
     return [*rules, ApplyTimestampRules(THEIRS, 0, MAX_INITIAL_TIMESTAMP_INDEX)] if timestamps else rules
 
 
@@ -112,7 +113,7 @@ def test_suppressed_tokens_are_openai_whispers_default() -> None:
     from whisper.model import ModelDimensions, Whisper
 
     task = DecodingTask(Whisper(ModelDimensions(**TINY.as_dict())), DecodingOptions(language="en", fp16=False))
-    assert task._get_suppress_tokens() == OURS.suppressed
+    assert task._get_suppress_tokens() == OURS.suppressed()
     assert whisper.tokenizer.get_tokenizer(True).eot == OURS.eot
 
 
@@ -121,11 +122,41 @@ def test_prompts_are_those_of_openai_whisper(prompt: str | None) -> None:
     from whisper.decoding import DecodingOptions, DecodingTask
     from whisper.model import ModelDimensions, Whisper
 
-    from whisper_serve.engine import DecodingOptions as Options
-
     theirs = DecodingTask(
         Whisper(ModelDimensions(**TINY.as_dict())), DecodingOptions(language="fr", prompt=prompt, fp16=False)
     ).initial_tokens
     blank = prompt is not None and not prompt.strip()
     ours = tuple(OURS.initial_tokens(Options(language="fr", prompt=prompt), "fr"))
     assert ours == (theirs[-3:] if blank else theirs)
+
+
+def test_suppressed_tokens_are_those_of_openai_whisper() -> None:
+    from whisper.decoding import DecodingOptions, DecodingTask
+    from whisper.model import ModelDimensions, Whisper
+
+    model = Whisper(ModelDimensions(**TINY.as_dict()))
+    for tokens in ([-1], [5, -1], [220, 50_256]):
+        task = DecodingTask(model, DecodingOptions(language="en", suppress_tokens=list(tokens), fp16=False))
+        assert OURS.suppressed(tokens) == task._get_suppress_tokens()
+
+
+def test_hotwords_come_before_the_prompt_and_leave_the_text_its_half() -> None:
+    options = Options(language="en", hotwords=" Nemo, Aronnax ", prompt="The sea")
+    start = OURS.start_sequence("en", "transcribe", timestamps=True)
+    sot_prev = THEIRS.sot_prev
+    assert OURS.initial_tokens(options, "en") == [
+        sot_prev,
+        *THEIRS.encode(" Nemo, Aronnax"),
+        *THEIRS.encode(" The sea"),
+        *start,
+    ]
+    room = TINY.n_text_ctx // 2 - 1
+    for long in (
+        Options(hotwords="Nemo " * 500, prompt="The sea"),
+        Options(hotwords="Nemo", prompt="The sea " * 500),
+        Options(hotwords="Nemo " * 500, prompt="The sea " * 500),
+    ):
+        before = OURS.initial_tokens(long, "en")[: -len(start)]
+        assert len(before) == 1 + room
+        assert before[1] == THEIRS.encode(" Nemo")[0]
+    assert OURS.initial_tokens(Options(hotwords="  "), "en") == start

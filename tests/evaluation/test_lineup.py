@@ -27,6 +27,14 @@ def test_each_name_is_a_system() -> None:
             assert isinstance(system, kind)
 
 
+@pytest.mark.parametrize("name", ["engine-beam", "engine-beam-float32"])
+def test_an_engine_may_search_with_beams(name: str) -> None:
+    (entry,) = lineup([name], SETUP, no_peer)
+    with entry.open() as system:
+        assert isinstance(system, EngineSystem)
+        assert system.beam_size == 5
+
+
 def test_peers_are_started_by_whoever_can() -> None:
     asked = []
 
@@ -47,3 +55,5 @@ def test_what_cannot_take_part_is_named_before_anything_starts() -> None:
         lineup(["engine", "engine"], SETUP, no_peer)
     with pytest.raises(DeviceError, match="int9"):
         lineup(["engine-int9"], SETUP, no_peer)
+    with pytest.raises(DeviceError, match="int9"):
+        lineup(["engine-beam-int9"], SETUP, no_peer)

@@ -28,7 +28,10 @@ def test_systems_stand_side_by_side() -> None:
     assert found["Words invented where nobody speaks"].rows[-1] == ("words per minute", "30", "0.00", "8.00")
     assert found["Language identification"].rows[1] == ("en", "1/2 (50 %)", "nl 1", "1/2 (50 %)", "nl 1")
     assert found["Repeated more often than said"].rows == (("other <1>", "en/b.wav", "all is well here all", "2"),)
-    assert found["Speed"].rows == (("seconds of audio a second", "10.0", "2.0"),)
+    assert found["Speed"].rows == (
+        ("seconds of audio a second", "10.0", "2.0"),
+        ("time beside engine", "1.00", "5.00"),
+    )
 
 
 def test_tables_with_nothing_to_say_are_left_out() -> None:

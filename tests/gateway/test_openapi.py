@@ -80,9 +80,7 @@ def test_the_document_has_these_paths(document: Any) -> None:
 
 @pytest.mark.parametrize("response_format", [None, *RESPONSE_FORMATS])
 def test_fields_go_together_as_the_document_says(response_format: str | None) -> None:
-    body = documents.form(["whisper"])["requestBody"]
-    schema = body["content"]["multipart/form-data"]["schema"]
-    validator = jsonschema_rs.Draft202012Validator(schema)
+    validator = form_validator()
     fields: dict[str, Any] = dict.fromkeys(SUBTITLE_LIMITS, 2)
     fields |= {"highlight_words": True, "timestamp_granularities[]": ["word"], "stream": True}
     fields |= {"include": ["logprobs"], "timestamp_granularities": ["word"]}
@@ -90,6 +88,31 @@ def test_fields_go_together_as_the_document_says(response_format: str | None) ->
         sent = dict(compress(fields.items(), chosen))
         sent |= {"response_format": response_format} if response_format else {}
         assert validator.is_valid({"file": "audio", **sent}) == is_accepted(sent), sent
+
+
+def test_beams_and_samples_go_together_as_the_document_says() -> None:
+    validator = form_validator()
+    fields: dict[str, Any] = {"beam_size": 5, "best_of": 5, "patience": 1.5, "length_penalty": 0.6}
+    for chosen in product((False, True), repeat=len(fields)):
+        for temperature in ({}, {"temperature": 0}, {"temperature": 0.4}):
+            sent = dict(compress(fields.items(), chosen)) | temperature
+            assert validator.is_valid({"file": "audio", **sent}) == is_accepted(sent), sent
+
+
+@pytest.mark.parametrize(
+    "text", ["none", "-1", "0", "-1,7", "50256", "50257", "-2", "", "1,", "none,1", "1\n", "9" * 9]
+)
+def test_suppressed_tokens_are_written_as_the_document_says(text: str) -> None:
+    validator = form_validator()
+    # What is empty counts as left out.
+    assert validator.is_valid({"file": "audio", "suppress_tokens": text}) == (
+        is_accepted({"suppress_tokens": text}) and text != ""
+    )
+
+
+def form_validator() -> jsonschema_rs.Draft202012Validator:
+    body = documents.form(["whisper"])["requestBody"]
+    return jsonschema_rs.Draft202012Validator(body["content"]["multipart/form-data"]["schema"])
 
 
 def is_accepted(fields: dict[str, Any]) -> bool:

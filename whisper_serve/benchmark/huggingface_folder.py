@@ -37,7 +37,7 @@ def _generation(weights: Weights) -> dict[str, Any]:
     base = get_tokenizer(tokenizer.multilingual, num_languages=len(tokenizer.languages))
     return {
         **_special(tokenizer),
-        "suppress_tokens": list(tokenizer.suppressed),
+        "suppress_tokens": list(tokenizer.suppressed()),
         "begin_suppress_tokens": list(tokenizer.blank),
         "is_multilingual": tokenizer.multilingual,
         "lang_to_id": {f"<|{code}|>": token for code, token in tokenizer.language_tokens.items()},

@@ -30,6 +30,22 @@ def transcribe(
     ] = "",
     prompt: Annotated[str, typer.Option(help="Text that comes before: names, spelling, style.")] = "",
     temperature: Annotated[float, typer.Option(help="0 to 1; 0 starts greedy and is raised where a text fails.")] = 0.0,
+    beam_size: Annotated[
+        int | None, typer.Option(help="At temperature 0: search so many texts side by side, 1 to 10; slower.")
+    ] = None,
+    patience: Annotated[
+        float | None, typer.Option(help="With --beam-size: search until so many times as many texts have ended.")
+    ] = None,
+    best_of: Annotated[
+        int | None, typer.Option(help="At temperatures above 0: take the best of so many samples, 1 to 10.")
+    ] = None,
+    length_penalty: Annotated[
+        float | None, typer.Option(help="With --beam-size or --best-of: 0 to 1; by default texts' means are compared.")
+    ] = None,
+    hotwords: Annotated[str, typer.Option(help="Words and names that are likely to come.")] = "",
+    suppress_tokens: Annotated[
+        str, typer.Option(help="Tokens never said, ids separated by commas; -1: symbols that nobody speaks; or none.")
+    ] = "-1",
     words: Annotated[bool, typer.Option(help="With verbose_json, srt and vtt: the times of words too.")] = False,
     highlight_words: Annotated[bool, typer.Option(help="With srt, vtt: underline each word while it is said.")] = False,
     max_line_width: Annotated[int | None, typer.Option(help="With srt, vtt: characters of a line.")] = None,
@@ -52,6 +68,8 @@ def transcribe(
 
     * `whisper-serve transcribe talk.mp3 --format vtt --max-line-width 42 --max-line-count 2 --highlight-words`
 
+    * `whisper-serve transcribe talk.mp3 --beam-size 5 --best-of 5 --hotwords "Nemo, Aronnax, Nautilus"`
+
     * `whisper-serve transcribe rede.ogg --task translate --language de --model turbo`
 
     * `whisper-serve transcribe interview.mp3 --language auto-per-window --format verbose_json`
@@ -64,12 +82,17 @@ def transcribe(
 
     fields = {"response_format": response_format, "task": task, "language": language, "prompt": prompt}
     fields |= {"temperature": str(temperature), "vad_filter": str(vad)}
-    limits = {
+    fields |= {"hotwords": hotwords, "suppress_tokens": suppress_tokens}
+    numbers = {
+        "beam_size": beam_size,
+        "patience": patience,
+        "best_of": best_of,
+        "length_penalty": length_penalty,
         "max_line_width": max_line_width,
         "max_line_count": max_line_count,
         "max_words_per_line": max_words_per_line,
     }
-    fields |= {name: str(value) for name, value in limits.items() if value is not None}
+    fields |= {name: str(value) for name, value in numbers.items() if value is not None}
     fields["highlight_words"] = str(highlight_words)
     granularities = ("segment", "word") if words else ("segment",)
     lists = [("timestamp_granularities[]", one) for one in granularities]

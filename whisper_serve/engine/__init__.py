@@ -2,12 +2,13 @@
 
 from .devices import DeviceError, resolve_device
 from .engine import Engine
-from .options import FALLBACK_TEMPERATURES, DecodingOptions
+from .options import DEFAULT_SUPPRESSED, FALLBACK_TEMPERATURES, DecodingOptions
 from .results import DecodedSegment, DecodedWord, DecodingResult, LanguageDetection, WindowResult
 from .task import SAMPLE_RATE
 from .tokenizer import WhisperTokenizer
 
 __all__ = [
+    "DEFAULT_SUPPRESSED",
     "FALLBACK_TEMPERATURES",
     "SAMPLE_RATE",
     "DecodedSegment",

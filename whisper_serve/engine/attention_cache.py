@@ -53,18 +53,20 @@ class KeyValueCache:
     def __init__(self, cross: Sequence[CrossMemory], like: Tensor, heads: int) -> None:
         """``like`` are the audio features (rows, audio context, state): what is kept has their type and device."""
         self.rows = len(like)
+        self.width = 1
+        """Rows that follow each other and have the same audio: see `shared_cache`."""
         self.cross = list(cross)
         self.self_keys: list[Tensor] = []
         self.self_values: list[Tensor] = []
-        self._like = like.new_empty(0)
-        self._heads, self._size = heads, like.shape[-1] // heads
+        self.heads, self._size = heads, like.shape[-1] // heads
+        self.like = like.new_empty(0, like.shape[-1])
 
     def reserve(self, context: int) -> None:
         """Make room for ``context`` tokens a row, forgetting what was decoded before."""
-        shape = (self.rows, self._heads, context, self._size)
+        shape = (self.rows, self.heads, context, self._size)
         # Zeros, not whatever memory held: a masked place still counts as 0 · value, which is not 0 for NaN.
-        self.self_keys = [self._like.new_zeros(shape) for _ in self.cross]
-        self.self_values = [self._like.new_zeros(shape) for _ in self.cross]
+        self.self_keys = [self.like.new_zeros(shape) for _ in self.cross]
+        self.self_values = [self.like.new_zeros(shape) for _ in self.cross]
 
     def keep(self, order: Sequence[int]) -> None:
         """Shrink to ``len(order)`` rows, row ``i`` being what row ``order[i]`` was.
@@ -85,7 +87,7 @@ class StaticCache(KeyValueCache):
         super().__init__((), torch.zeros(rows, 1, dims.n_text_state, dtype=dtype, device=device), dims.n_text_head)
         contexts = (dims.n_text_ctx, dims.n_text_ctx, dims.n_audio_ctx, dims.n_audio_ctx)
         self._whole = [
-            [self._like.new_zeros(rows, self._heads, context, self._size) for context in contexts]
+            [self.like.new_zeros(rows, self.heads, context, self._size) for context in contexts]
             for _ in range(dims.n_text_layer)
         ]
         self.resize(rows)
@@ -114,7 +116,7 @@ class StaticCache(KeyValueCache):
     def keep(self, order: Sequence[int]) -> None:
         moved = [(row, source) for row, source in enumerate(order) if row != source]
         if moved:
-            rows, sources = upload(torch.tensor(moved), self._like.device).unbind(dim=1)
+            rows, sources = upload(torch.tensor(moved), self.like.device).unbind(dim=1)
             for layer in self._whole:
                 for tensor in layer:
                     tensor[rows] = tensor[sources]

@@ -32,10 +32,27 @@ def rows_that_fit(dims: Dimensions, itemsize: int, free: int) -> int:
     A window needs the keys and values that decoding keeps, the encoder's widest layer and the logits; ``words`` are the
     keys and values of those windows whose words are timed together.
     """
-    cached = _cached(dims, itemsize)
-    window = cached + _encoded(dims, itemsize) + LOGITS_AT_ONCE * 4 * dims.n_vocab
-    fitting = int(SHARE * free - ALIGNED_AT_ONCE * cached) // window
+    fitting = int(SHARE * free - ALIGNED_AT_ONCE * _cached(dims, itemsize)) // _window(dims, itemsize)
     return max(1, min(MOST_ON_GPU, fitting))
+
+
+def windows_at_once(dims: Dimensions, itemsize: int, batch_size: int, width: int) -> int:
+    """Windows with ``width`` texts each that need no more memory than ``batch_size`` windows with one; 1 at least.
+
+    A further text has keys and values and logits of its own, and shares its window's audio.
+    """
+    text = 2 * dims.n_text_layer * dims.n_text_ctx * dims.n_text_state * itemsize + _chosen(dims)
+    window = _window(dims, itemsize)
+    return max(1, batch_size * window // (window + (width - 1) * text))
+
+
+def _window(dims: Dimensions, itemsize: int) -> int:
+    return _cached(dims, itemsize) + _encoded(dims, itemsize) + _chosen(dims)
+
+
+def _chosen(dims: Dimensions) -> int:
+    """What a step's choice of a token needs."""
+    return LOGITS_AT_ONCE * 4 * dims.n_vocab
 
 
 def _cached(dims: Dimensions, itemsize: int) -> int:

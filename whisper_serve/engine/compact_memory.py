@@ -25,8 +25,8 @@ WIDE: Final = 16
 """How many bits a number may have."""
 SMALLEST: Final = 1e-12
 """Sizes are at least this, so that what is all zero can be divided by its own."""
-LONGEST_STEP: Final = 8
-"""Tokens a row up to which attention reads the integers; more are cheaper in float32."""
+LONGEST_STEP: Final = 10
+"""Tokens a row, or beams of a window, up to which attention reads the integers; more are cheaper in float32."""
 LEAST_ITEMS: Final = 4
 """Rows times heads that a thread of attention takes on at least."""
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from .attention_cache import KeyValueCache, compact_order
 from .devices import upload
 from .model import WhisperModel
+from .options import DEFAULT_SUPPRESSED
 from .phases import phase
 from .state import DecodingState, Prompt
 from .tokenizer import WhisperTokenizer
@@ -66,17 +67,20 @@ class GreedyDecoder:
         cache: KeyValueCache,
         prompts: Sequence[Prompt],
         state: DecodingState | None = None,
+        suppress_tokens: Sequence[int] = DEFAULT_SUPPRESSED,
     ) -> None:
         """``cache`` holds the windows' cross-attention keys and values, and is used up; a prompt for each row.
 
         Args:
             state: memory for what changes from token to token; without it, it is allocated.
+            suppress_tokens: never sampled, where ``state`` does not say it: see `WhisperTokenizer.suppressed`.
         """
         self._model, self._tokenizer, self._prompts = model, tokenizer, prompts
         self._cache = cache
         self._device = model.device
         context = model.dims.n_text_ctx
         self._last_place = context - 1
+        self._width = cache.width
         lengths = [len(prompt.tokens) for prompt in prompts]
         # Like openai-whisper, the last token may fall just outside the context: nothing has to read it.
         self._limits = [min(p.max_tokens, context - len(p.tokens) + 1) for p in prompts]
@@ -86,7 +90,7 @@ class GreedyDecoder:
         self._uneven = min(lengths) != self._longest
         self._samples = any(p.temperature > 0 for p in prompts)
         self._interval = STEPS_BETWEEN_SYNCS.get(self._device.type, 1)
-        self._state = state or DecodingState(tokenizer, len(prompts), self._steps, self._device)
+        self._state = state or DecodingState(tokenizer, len(prompts), self._steps, self._device, suppress_tokens)
         self._state.start(prompts, self._limits)
 
     def run(self) -> list[Sampled]:
@@ -99,17 +103,22 @@ class GreedyDecoder:
         return self._collect(no_speech)
 
     def _start(self) -> Tensor:
-        """Read the prompts and choose the first tokens; return the no-speech probabilities (rows,)."""
-        padded = torch.full((len(self._prompts), self._longest), self._tokenizer.eot)
-        for row, prompt in enumerate(self._prompts):
+        """Read the prompts and choose the first tokens; return the windows' no-speech probabilities (windows,)."""
+        prompts = self._prompts[:: self._width]
+        padded = torch.full((len(prompts), self._longest), self._tokenizer.eot)
+        for row, prompt in enumerate(prompts):
             padded[row, : len(prompt.tokens)] = torch.tensor(prompt.tokens)
-        hidden = self._model.decoder.prefill(upload(padded, self._device), self._cache)
-        rows = torch.arange(len(self._prompts), device=self._device)
-        sot = upload(torch.tensor([prompt.sot_index for prompt in self._prompts]), self._device)
+        hidden = self._prefill(upload(padded, self._device))
+        rows = torch.arange(len(prompts), device=self._device)
+        sot = upload(torch.tensor([prompt.sot_index for prompt in prompts]), self._device)
         at_sot = self._model.decoder.logits(hidden[rows, sot])
-        last = hidden[rows, self._state.length - 1]
+        last = hidden[rows, self._state.length[:: self._width] - 1].repeat_interleave(self._width, dim=0)
         self._choose(self._model.decoder.logits(last), last)
         return at_sot.softmax(dim=-1)[:, self._tokenizer.no_speech]
+
+    def _prefill(self, tokens: Tensor) -> Tensor:
+        """Have the windows' prompts (windows, length) read; return their hidden states (windows, length, state)."""
+        return self._model.decoder.prefill(tokens, self._cache)
 
     def _advance(self) -> None:
         self._iterate(self._span(), masked=self._uneven)
@@ -166,20 +175,25 @@ class GreedyDecoder:
         return torch.searchsorted(cumulative, target, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
 
     def _compact(self) -> bool:
-        """Drop rows that are done; False when none is left."""
-        done = self._state.done.tolist()
-        alive = [row for row, is_done in enumerate(done) if not is_done]
+        """Drop windows all of whose rows are done; False when none is left."""
+        done = self._state.done.view(-1, self._width).all(dim=1).tolist()
+        alive = [window for window, is_done in enumerate(done) if not is_done]
         room = self._room(len(alive))
         if alive and room < len(done):
             order = compact_order(alive, room)
             # What the memory of a row that is done holds does not matter.
             self._cache.keep([*order[: len(alive)], *range(len(alive), room)])
-            self._state.keep(upload(torch.tensor(order), self._device))
+            self._keep(order)
         return bool(alive)
 
-    def _room(self, rows: int) -> int:
-        """How many rows are computed for so many that are not done."""
-        return rows
+    def _keep(self, order: Sequence[int]) -> None:
+        """Have window ``i`` be what window ``order[i]`` was, but for its keys and values."""
+        rows = torch.tensor(order)[:, None] * self._width + torch.arange(self._width)
+        self._state.keep(upload(rows.flatten(), self._device))
+
+    def _room(self, windows: int) -> int:
+        """How many windows are computed for so many that are not done."""
+        return windows
 
     def _collect(self, no_speech: Tensor) -> list[Sampled]:
         eot = self._tokenizer.eot
@@ -189,7 +203,7 @@ class GreedyDecoder:
             state.tokens[used].tolist(),
             state.logprobs[used].tolist(),
             state.urged[used].tolist(),
-            no_speech.tolist(),
+            no_speech.repeat_interleave(self._width).tolist(),
             self._limits,
             strict=True,
         ):

@@ -7,7 +7,7 @@ with its own options, and answers in the same order. Several threads may use one
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -20,7 +20,8 @@ from whisper.utils import compression_ratio
 
 from .alignment import Said, default_heads, token_times
 from .attention_cache import KeyValueCache
-from .batch_size import default_batch_size
+from .batch_size import default_batch_size, windows_at_once
+from .beam_search import BeamDecoder
 from .decoding import GreedyDecoder, Sampled
 from .devices import (
     DeviceName,
@@ -41,8 +42,10 @@ from .model import WhisperModel
 from .options import DecodingOptions
 from .repetition import find_cycle
 from .results import DecodedSegment, DecodingResult, LanguageDetection, WindowResult
+from .sample_decoding import BestOfDecoder
 from .segments import SECONDS_PER_TIMESTAMP
 from .state import Prompt
+from .strategy import Strategy
 from .task import SHORTEST_REMAINDER, Audio, WindowTask
 from .tokenizer import WhisperTokenizer
 from .weights import AlignmentHeads, Weights
@@ -176,6 +179,7 @@ class Engine:
             raise ValueError(f"{len(windows)} windows need as many options, not {len(each)}")
         for one in each:
             self.tokenizer.check(one.language, one.task)
+            self.tokenizer.check_suppressed(one.suppress_tokens)
         return [
             WindowTask(row, audio, one, one.language or "")
             for row, (audio, one) in enumerate(zip(windows, each, strict=True))
@@ -222,19 +226,36 @@ class Engine:
         features = self.encode([task.audio for task in tasks])
         lease = self._workspaces.lease(len(tasks), self.batch_size) if self._workspaces else nullcontext()
         with lease as workspace:
-            cache = self._cache(features, workspace)
-            self._settle_languages(tasks, groups, cache)
+            cache = self._settle_languages(tasks, groups, features, workspace)
             waiting = list(range(len(tasks)))
             attempt = 0
             while waiting:
-                prompts = [self._prompt(tasks[i], attempt, to_the_end) for i in waiting]
-                sampled = self._decoder(cache, prompts, workspace).run()
-                tried = zip(waiting, prompts, sampled, strict=True)
-                waiting = [i for i, prompt, result in tried if not self._accept(tasks[i], prompt, result, attempt)]
+                failed = []
+                for strategy, rows in self._parts(tasks, waiting, attempt):
+                    if cache is None or len(rows) < len(tasks):
+                        cache = None  # Its memory is for the next one.
+                        cache = self._cache(features if len(rows) == len(tasks) else features[rows], workspace)
+                    prompts = [self._prompt(tasks[i], attempt, to_the_end) for i in rows]
+                    sampled = self._decoder(strategy, cache, prompts, workspace).run()
+                    cache = None
+                    tried = zip(rows, prompts, sampled, strict=True)
+                    failed += [i for i, prompt, one in tried if not self._accept(tasks[i], prompt, one, attempt)]
+                waiting = sorted(failed)
                 attempt += 1
-                if waiting:
-                    cache = self._cache(features[waiting], workspace)
         return features
+
+    def _parts(
+        self, tasks: Sequence[WindowTask], waiting: Sequence[int], attempt: int
+    ) -> Iterator[tuple[Strategy, list[int]]]:
+        """The tasks that are decoded together: those of the same strategy, as many as memory is meant for."""
+        by_strategy: dict[Strategy, list[int]] = {}
+        for i in waiting:
+            options = tasks[i].options
+            by_strategy.setdefault(Strategy.of(options, options.temperatures[attempt]), []).append(i)
+        for strategy, rows in by_strategy.items():
+            most = windows_at_once(self.model.dims, self.model.dtype.itemsize, self.batch_size, strategy.width)
+            for first in range(0, len(rows), most):
+                yield strategy, rows[first : first + most]
 
     def _cache(self, features: Tensor, workspace: Workspace | None) -> KeyValueCache:
         if workspace is None:
@@ -242,9 +263,15 @@ class Engine:
         workspace.cache.fill(self.model.decoder.keys_values(features), len(features))
         return workspace.cache
 
-    def _decoder(self, cache: KeyValueCache, prompts: Sequence[Prompt], workspace: Workspace | None) -> GreedyDecoder:
-        if workspace is None:
-            return GreedyDecoder(self.model, self.tokenizer, cache, prompts)
+    def _decoder(
+        self, strategy: Strategy, cache: KeyValueCache, prompts: Sequence[Prompt], workspace: Workspace | None
+    ) -> GreedyDecoder:
+        if strategy.beams:
+            return BeamDecoder(self.model, self.tokenizer, cache, prompts, strategy)
+        if strategy.width > 1:
+            return BestOfDecoder(self.model, self.tokenizer, cache, prompts, strategy)
+        if workspace is None or not strategy.is_default:
+            return GreedyDecoder(self.model, self.tokenizer, cache, prompts, suppress_tokens=strategy.suppress_tokens)
         return GraphDecoder(self.model, self.tokenizer, workspace, prompts)
 
     def _accept(self, task: WindowTask, prompt: Prompt, sampled: Sampled, attempt: int) -> bool:
@@ -256,17 +283,25 @@ class Engine:
         task.decodings.append(decoding)
         return True
 
-    def _settle_languages(self, tasks: Sequence[WindowTask], groups: Sequence[Hashable], cache: KeyValueCache) -> None:
-        """Find out the languages that are not given; a group's windows share one."""
+    def _settle_languages(
+        self, tasks: Sequence[WindowTask], groups: Sequence[Hashable], features: Tensor, workspace: Workspace | None
+    ) -> KeyValueCache | None:
+        """Find out the languages that are not given, of which a group's windows share one.
+
+        Returns:
+            The audio's keys and values, if that took them.
+        """
         unknown = [i for i, task in enumerate(tasks) if not task.language]
         if not unknown:
-            return
+            return None
+        cache = self._cache(features, workspace)
         detections = detect_languages(self.model, self.tokenizer, cache)
         by_group = detect_by_group([detections[i] for i in unknown], [groups[i] for i in unknown])
         for i in unknown:
             detection = by_group[groups[i]]
             tasks[i].language = detection.language
             tasks[i].language_probability = detection.probabilities[detection.language]
+        return cache
 
     def _prompt(self, task: WindowTask, attempt: int, to_the_end: bool) -> Prompt:
         options = task.options
@@ -278,6 +313,8 @@ class Engine:
             timestamps=options.timestamps,
             max_tokens=options.max_tokens or self.model.dims.n_text_ctx // 2,
             seed=attempt,
+            patience=options.patience,
+            length_penalty=options.length_penalty,
             reach=max(0, int((task.duration - SHORTEST_REMAINDER) / SECONDS_PER_TIMESTAMP)) if to_the_end else 0,
         )
 

@@ -54,7 +54,11 @@ class DecoderBlock(nn.Module):
 
     def finish(self, x: Tensor, cache: KeyValueCache, layer: int) -> Tensor:
         """What follows the attention to the text before: the attention to the audio, and the feed-forward layers."""
-        x = x + self.cross_attn(self.cross_attn_ln(x), cache.cross[layer])
+        query = self.cross_attn_ln(x)
+        if cache.width > 1:
+            # To the audio, texts of one window are like tokens of one text.
+            query = query.view(-1, cache.width, query.shape[-1])
+        x = x + self.cross_attn(query, cache.cross[layer]).view_as(x)
         hidden: Tensor = x + self.mlp(self.mlp_ln(x))
         return hidden
 

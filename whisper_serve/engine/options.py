@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
 Task = Literal["transcribe", "translate"]
+
+DEFAULT_SUPPRESSED: Final = (-1,)
+"""Stands for the symbols that nobody speaks: openai-whisper's ``non_speech_tokens``."""
 
 FALLBACK_TEMPERATURES: Final = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Temperatures tried in turn until a result passes the thresholds (Radford et al. 2022, section 4.5)."""
@@ -27,8 +31,20 @@ class DecodingOptions:
     """ISO 639-1 code of the speech; ``None`` lets the engine find out."""
     prompt: str | None = None
     """Text that is taken to come before the window: names, spelling, style."""
+    hotwords: str | None = None
+    """Words that are likely to come, given to the model before the prompt."""
     temperatures: tuple[float, ...] = FALLBACK_TEMPERATURES
-    """Sampling temperatures, tried in turn; 0 is greedy."""
+    """Sampling temperatures, tried in turn; 0 is greedy, or beam search."""
+    beam_size: int | None = None
+    """How many beams are searched at temperature 0; ``None`` is greedy."""
+    best_of: int | None = None
+    """How many samples the best is taken of at temperatures above 0; ``None`` is one."""
+    patience: float | None = None
+    """A search ends once ``beam_size`` times this many texts have ended; ``None`` is 1."""
+    length_penalty: float | None = None
+    """How much length counts where texts are compared: α of `strategy.likeliest`, 0 to 1; ``None`` is the mean."""
+    suppress_tokens: tuple[int, ...] = DEFAULT_SUPPRESSED
+    """Text tokens that are never sampled; -1 stands for the symbols that nobody speaks."""
     timestamps: bool = True
     """Whether the model predicts the times of segments."""
     word_timestamps: bool = False
@@ -54,3 +70,23 @@ class DecodingOptions:
                 raise ValueError(f"temperatures must lie between 0 and 1, not {temperature}")
         if self.max_tokens is not None and self.max_tokens < 1:
             raise ValueError(f"max_tokens must be at least 1, not {self.max_tokens}")
+        self._check_strategy()
+
+    def _check_strategy(self) -> None:
+        for name in ("beam_size", "best_of"):
+            if (number := getattr(self, name)) is not None and number < 1:
+                raise ValueError(f"{name} must be at least 1, not {number}")
+        if self.patience is not None and not 0 < self.patience < math.inf:
+            raise ValueError(f"patience must be above 0, not {self.patience}")
+        if self.length_penalty is not None and not 0 <= self.length_penalty <= 1:
+            raise ValueError(f"length_penalty must lie between 0 and 1, not {self.length_penalty}")
+        if self.patience is not None and self.beam_size is None:
+            raise ValueError("patience needs beam_size: only a search of beams has it")
+        if self.length_penalty is not None and self.beam_size is None and self.best_of is None:
+            raise ValueError("length_penalty needs beam_size or best_of: a single text is compared with none")
+        if self.beam_size is not None and 0 not in self.temperatures:
+            raise ValueError("beam_size needs the temperature 0: above it texts are sampled")
+        if self.best_of is not None and not any(self.temperatures):
+            raise ValueError("best_of needs a temperature above 0: all samples would be the same")
+        if any(token < -1 for token in self.suppress_tokens):
+            raise ValueError(f"suppress_tokens must hold ids of tokens, or -1, not {min(self.suppress_tokens)}")

@@ -6,11 +6,13 @@ blank, symbols that nobody speaks are left out, and timestamps come in pairs tha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import torch
 from torch import Tensor
 
+from .options import DEFAULT_SUPPRESSED
 from .row_tensors import RowTensors
 from .tokenizer import WhisperTokenizer
 
@@ -35,11 +37,17 @@ class TokenRules(RowTensors):
     """The last timestamp so far, and the first that may come next, in steps of 20 ms."""
     _earliest: Tensor
 
-    def __init__(self, tokenizer: WhisperTokenizer, timestamps: Tensor, reach: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        tokenizer: WhisperTokenizer,
+        timestamps: Tensor,
+        reach: Tensor | None = None,
+        suppress_tokens: Sequence[int] = DEFAULT_SUPPRESSED,
+    ) -> None:
         """State of rows that have sampled nothing: see `start`. Without ``reach`` texts stop where they like."""
         device = timestamps.device
         self._tokenizer = tokenizer
-        self._suppressed = torch.tensor(tokenizer.suppressed, device=device)
+        self._suppressed = torch.tensor(tokenizer.suppressed(suppress_tokens), device=device)
         self._blank = torch.tensor(tokenizer.blank, device=device)
         self._steps = torch.arange(1501, device=device)
         flags = ("urged", "_timestamps", "_last", "_before_last", "_between")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .devices import upload
+from .options import DEFAULT_SUPPRESSED
 from .row_tensors import RowTensors
 from .rules import TokenRules
 from .tokenizer import WhisperTokenizer
@@ -29,6 +30,9 @@ class Prompt:
     """Seeds the sampling of this row, so that its result does not depend on its batch mates."""
     reach: int = 0
     """A segment that ends before, in steps of 20 ms, may not be the last one: see `TokenRules`."""
+    patience: float | None = None
+    length_penalty: float | None = None
+    """For several texts of the window, from which one is chosen: see `DecodingOptions`."""
 
 
 class DecodingState(RowTensors):
@@ -45,11 +49,18 @@ class DecodingState(RowTensors):
     output: Tensor
     """Which row of the outputs below the row writes: its place when the batch began."""
 
-    def __init__(self, tokenizer: WhisperTokenizer, rows: int, steps: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        tokenizer: WhisperTokenizer,
+        rows: int,
+        steps: int,
+        device: torch.device,
+        suppress_tokens: Sequence[int] = DEFAULT_SUPPRESSED,
+    ) -> None:
         """Room for ``rows`` rows that sample up to ``steps`` tokens."""
         names = ("token", "length", "limit", "output")
         flags = torch.zeros(rows, dtype=torch.bool, device=device)
-        self.rules = TokenRules(tokenizer, flags)
+        self.rules = TokenRules(tokenizer, flags, suppress_tokens=suppress_tokens)
         super().__init__(
             **{name: torch.zeros(rows, dtype=torch.long, device=device) for name in names},
             temperature=torch.zeros(rows, device=device),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 from whisper.tokenizer import LANGUAGES, Tokenizer, get_tokenizer
 
-from .options import DecodingOptions, Task
+from .options import DEFAULT_SUPPRESSED, DecodingOptions, Task
 from .weights import Dimensions
 
 LANGUAGELESS_VOCABULARY = 51_766
@@ -36,12 +37,16 @@ class WhisperTokenizer:
             return {}
         return {code: self._base.to_language_token(code) for code in self.languages}
 
-    @cached_property
-    def suppressed(self) -> tuple[int, ...]:
-        """Tokens never sampled: symbols that are not speech, and special tokens with no place in a text."""
+    def suppressed(self, tokens: Sequence[int] = DEFAULT_SUPPRESSED) -> tuple[int, ...]:
+        """Tokens never sampled: those given, and special tokens with no place in a text.
+
+        Args:
+            tokens: -1 among them stands for the symbols that are not speech.
+        """
         base = self._base
         special = (base.transcribe, base.translate, base.sot, base.sot_prev, base.sot_lm, base.no_speech)
-        return tuple(sorted({*base.non_speech_tokens, *special}))
+        symbols = base.non_speech_tokens if -1 in tokens else ()
+        return tuple(sorted({*(token for token in tokens if token >= 0), *symbols, *special}))
 
     @cached_property
     def blank(self) -> tuple[int, ...]:
@@ -91,13 +96,27 @@ class WhisperTokenizer:
         if task == "translate" and not self.multilingual:
             raise ValueError("this model is English-only and cannot translate")
 
-    def prompt_sequence(self, prompt: str | None) -> list[int]:
-        """Tokens of the text before a window, cut on the left to half of the model's context."""
-        if not prompt or not prompt.strip():
-            return []
-        tokens = self.encode(" " + prompt.strip())
-        return [self._base.sot_prev, *tokens[-(self._context // 2 - 1) :]]
+    def check_suppressed(self, tokens: Sequence[int]) -> None:
+        """Raise ValueError where one of ``tokens`` is not -1 and no text of this model."""
+        if tokens and max(tokens) >= self.eot:
+            raise ValueError(f"suppress_tokens must be text, ids below {self.eot}, not {max(tokens)}")
+
+    def prompt_sequence(self, prompt: str | None, hotwords: str | None = None) -> list[int]:
+        """Tokens of the text before a window, with the hotwords in front: half of the model's context at most.
+
+        As in faster-whisper hotwords are cut on the right and the text on the left. Hotwords come first: the text has
+        what room they leave, so that the window's own text always has the other half.
+        """
+        room = self._context // 2 - 1
+        words = self._encode_part(hotwords)[:room]
+        text = self._encode_part(prompt)
+        before = [*words, *text[max(0, len(text) - room + len(words)) :]]
+        return [self._base.sot_prev, *before] if before else []
+
+    def _encode_part(self, text: str | None) -> list[int]:
+        return self.encode(" " + text.strip()) if text and text.strip() else []
 
     def initial_tokens(self, options: DecodingOptions, language: str) -> list[int]:
         """Everything the decoder reads before its first sampled token."""
-        return self.prompt_sequence(options.prompt) + self.start_sequence(language, options.task, options.timestamps)
+        before = self.prompt_sequence(options.prompt, options.hotwords)
+        return before + self.start_sequence(language, options.task, options.timestamps)

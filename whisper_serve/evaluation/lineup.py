@@ -20,7 +20,18 @@ from .systems import EngineSystem, OpenAIWhisper, System
 ENGINE: Final = "engine"
 OPENAI_WHISPER: Final = "openai-whisper"
 PEER: Final = "faster-whisper"
-NAMES: Final = (ENGINE, f"{ENGINE}-DTYPE", OPENAI_WHISPER, PEER, "the http address of a server")
+BEAM: Final = "beam"
+BEAM_SIZE: Final = 5
+"""Of ``engine-beam``: what openai-whisper's command and faster-whisper have by default."""
+NAMES: Final = (
+    ENGINE,
+    f"{ENGINE}-DTYPE",
+    f"{ENGINE}-{BEAM}",
+    f"{ENGINE}-{BEAM}-DTYPE",
+    OPENAI_WHISPER,
+    PEER,
+    "the http address of a server",
+)
 
 Opened = AbstractContextManager[System]
 
@@ -75,7 +86,7 @@ def _labelled(text: str) -> tuple[str, str]:
 def _opener(
     name: str, setup: Setup, weights: Callable[[], Weights], peer: Callable[[str], Opened]
 ) -> Callable[[], Opened]:
-    kind, _, dtype = name.partition("-")
+    kind, *details = name.split("-")
     if name.startswith(("http://", "https://")):
         return lambda: ServerSystem(name, setup.key)
     if name == OPENAI_WHISPER:
@@ -83,14 +94,16 @@ def _opener(
     if name.startswith(PEER):
         return lambda: peer(name)
     if kind == ENGINE:
-        resolve_precision(dtype or setup.dtype, torch.device(setup.device))
-        return lambda: _engine(setup, weights, dtype or setup.dtype)
+        beam_size = BEAM_SIZE if details[:1] == [BEAM] else None
+        dtype = "-".join(details[1:] if beam_size else details) or setup.dtype
+        resolve_precision(dtype, torch.device(setup.device))
+        return lambda: _engine(setup, weights, dtype, beam_size)
     raise BadSystem(f"unknown system {name!r}: there are {', '.join(NAMES)}")
 
 
 @contextmanager
-def _engine(setup: Setup, weights: Callable[[], Weights], dtype: str) -> Iterator[System]:
-    yield EngineSystem(weights(), setup.device, dtype, fallback=setup.fallback)
+def _engine(setup: Setup, weights: Callable[[], Weights], dtype: str, beam_size: int | None) -> Iterator[System]:
+    yield EngineSystem(weights(), setup.device, dtype, fallback=setup.fallback, beam_size=beam_size)
 
 
 @contextmanager

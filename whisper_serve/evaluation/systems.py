@@ -67,17 +67,26 @@ class EngineSystem:
     """This engine with its speech detection and batches."""
 
     def __init__(
-        self, weights: Weights, device: str, dtype: str = "auto", *, fallback: bool = False, tokens: int | None = None
+        self,
+        weights: Weights,
+        device: str,
+        dtype: str = "auto",
+        *,
+        fallback: bool = False,
+        tokens: int | None = None,
+        beam_size: int | None = None,
     ) -> None:
         """Load the engine.
 
         Args:
-            fallback: decode again at higher temperatures where a text fails; else greedily once.
+            fallback: decode again at higher temperatures where a text fails; else once.
             tokens: the most of a window, which is then decoded without timestamps.
+            beam_size: search with so many beams instead of greedily.
         """
         self._engine = Engine.load(weights, device, dtype)
         self._temperatures = FALLBACK_TEMPERATURES if fallback else (0.0,)
         self._tokens = tokens
+        self.beam_size = beam_size
 
     def transcribe(self, samples: Sequence[Sample], task: Task, progress: Progress) -> Heard:
         started = time.perf_counter()
@@ -112,6 +121,7 @@ class EngineSystem:
             timestamps=self._tokens is None,
             word_timestamps=window.overlaps,
             max_tokens=self._tokens,
+            beam_size=self.beam_size,
         )
 
     def detect(self, samples: Sequence[Sample], progress: Progress) -> Heard:

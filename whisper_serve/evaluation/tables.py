@@ -155,8 +155,11 @@ def _loops(report: Report) -> Table:
 
 
 def _speed(report: Report) -> Table:
-    row = ("seconds of audio a second", *(f"{report.speed(outcome):.1f}" for outcome in report.outcomes))
-    return Table("Speed", ("", *report.labels), (row,))
+    rows = [("seconds of audio a second", *(f"{report.speed(outcome):.1f}" for outcome in report.outcomes))]
+    first = report.outcomes[0].seconds
+    if len(report.labels) > 1 and first:
+        rows.append((f"time beside {report.labels[0]}", *(f"{one.seconds / first:.2f}" for one in report.outcomes)))
+    return Table("Speed", ("", *report.labels), tuple(rows))
 
 
 _TABLES: Final[Sequence[Callable[[Report], Table]]] = (

@@ -7,9 +7,16 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from whisper_serve.gateway.shapes import ErrorEnvelope
-from whisper_serve.request import LANGUAGE_PER_WINDOW, STREAMED_FORMATS, SUBTITLE_FORMATS, SUBTITLE_LIMITS, WORD_FORMATS
+from whisper_serve.request import (
+    LANGUAGE_PER_WINDOW,
+    STREAMED_FORMATS,
+    SUBTITLE_FORMATS,
+    SUBTITLE_LIMITS,
+    TOKENS_PATTERN,
+    WORD_FORMATS,
+)
 from whisper_serve.speech import LANGUAGES
-from whisper_serve.wire import MAX_PROMPT_CHARACTERS
+from whisper_serve.wire import MAX_PATIENCE, MAX_PROMPT_CHARACTERS, MAX_TEXTS
 
 Schema = dict[str, Any]
 
@@ -110,6 +117,45 @@ _REPEATED: Final[Schema] = {
         for name in _GRANULARITIES
     },
 }
+_SEARCH: Final[Schema] = {
+    "beam_size": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": MAX_TEXTS,
+        "description": "At temperature 0: texts that are searched side by side; by default one. Slower.",
+    },
+    "patience": {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "maximum": MAX_PATIENCE,
+        "description": "With `beam_size`: the search ends once so many times as many texts have ended; 1 if left out.",
+    },
+    "best_of": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": MAX_TEXTS,
+        "description": "At temperatures above 0, those of a fallback too: samples, of which the likeliest is taken.",
+    },
+    "length_penalty": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": 1,
+        "description": "With `beam_size` or `best_of`: how much length counts where texts are compared. "
+        "By default the mean of a token counts.",
+    },
+    "hotwords": {
+        "type": "string",
+        "maxLength": MAX_PROMPT_CHARACTERS,
+        "description": "Words and names that are likely to come; unlike a prompt's, they stay for each window.",
+    },
+    "suppress_tokens": {
+        "type": "string",
+        "pattern": f"^({TOKENS_PATTERN})$",
+        "default": "-1",
+        "description": "Ids of text tokens that are never said, separated by commas; -1 is the symbols that nobody "
+        "speaks, `none` is no token.",
+    },
+}
 _SUBTITLES: Final[Schema] = {
     **{
         name: {"type": "integer", "minimum": 1, "maximum": SUBTITLE_LIMITS[name], "description": description}
@@ -165,6 +211,12 @@ _TOGETHER: Final = [
         },
         "then": {"properties": {"response_format": {"enum": [*SUBTITLE_FORMATS]}}, "required": ["response_format"]},
     },
+    {"if": {"required": ["patience"]}, "then": {"required": ["beam_size"]}},
+    {
+        "if": {"required": ["length_penalty"]},
+        "then": {"anyOf": [{"required": ["beam_size"]}, {"required": ["best_of"]}]},
+    },
+    {"if": {"required": ["beam_size"]}, "then": {"properties": {"temperature": {"maximum": 0}}}},
     {"if": {"required": ["max_line_count"]}, "then": {"required": ["max_line_width"]}},
     {"not": {"required": ["max_line_width", "max_words_per_line"]}},
 ]
@@ -174,7 +226,7 @@ _TOGETHER: Final = [
 def form(models: Sequence[str], *, decoding: bool = True) -> Schema:
     """The body of a request with audio."""
     model = {"type": "string", "enum": list(models), "description": "Which model; there is one."}
-    options = {**_DECODING, **_REPEATED, **_SUBTITLES} if decoding else {}
+    options = {**_DECODING, **_REPEATED, **_SEARCH, **_SUBTITLES} if decoding else {}
     schema: Schema = {
         "type": "object",
         "required": ["file"],
