@@ -82,9 +82,8 @@ profile: $(RUN_STAMP)  ## Show where the engine's time goes, on the CPU
 profile-gpu: $(RUN_STAMP)  ## The same on a GPU
 	$(call PROFILE,cuda)
 
-proto: $(DEV_STAMP)  ## Generate the gRPC stubs again
-	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. \
-		whisper_serve/torchserve/inference.proto
+proto: $(RUN_STAMP)  ## Generate the gRPC stubs again, as an installation does
+	$(BIN)/python hatch_build.py
 
 clean:  ## Delete what was built and cached, .venv too
 	rm -rf $(VENV) $(PEERS) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
@@ -97,7 +96,9 @@ clean:  ## Delete what was built and cached, .venv too
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(RUN_STAMP): requirements.lock requirements-java.lock pyproject.toml | $(BIN)/python
+PROTOS := $(wildcard proto/whisper/v1/*.proto whisper_serve/torchserve/*.proto)
+
+$(RUN_STAMP): requirements.lock requirements-java.lock pyproject.toml hatch_build.py $(PROTOS) | $(BIN)/python
 	$(PIP) install --quiet "torch==$(TORCH)"
 	$(PIP) install --quiet --no-deps --require-hashes -r requirements.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
@@ -127,7 +128,7 @@ LOCK = index="$${PIP_INDEX_URL:-$$($(PIP) config get global.index-url 2>/dev/nul
 
 lock: | $(BIN)/python  ## Lock the newest versions that fit pyproject.toml
 	$(BIN)/uv --version >/dev/null 2>&1 || $(PIP) install --quiet uv
-	$(LOCK) --extra engine --extra torchserve --extra gateway --extra eval --group vad-model --group build \
+	$(LOCK) --extra engine --extra torchserve --extra gateway --extra client --extra eval --group vad-model --group build \
 		--upgrade --output-file requirements.lock
 	$(LOCK) --all-extras --group vad-model --group build --constraint requirements.lock \
 		--upgrade --output-file requirements-dev.lock
