@@ -107,6 +107,8 @@ class Deterministic:
 @dataclass
 class Served:
     url: str
+    grpc: str
+    """Where the gRPC service listens; empty if it is off."""
     pipeline: Deterministic
     server: DrainingServer
     loop: asyncio.AbstractEventLoop
@@ -118,7 +120,7 @@ class Served:
 @contextmanager
 def serve(**changes: Any) -> Iterator[Served]:
     """The gateway on a real port, in a thread."""
-    settings = GatewaySettings.read({"port": 0, **changes})
+    settings = GatewaySettings.read({"port": 0, "grpc_port": 0, **changes})
     pipeline, lifecycle = Deterministic(), Lifecycle()
     app = create_app(settings, pipeline, metrics=Metrics(), lifecycle=lifecycle)
     server = DrainingServer(uvicorn_config(app, settings), pipeline, lifecycle, settings.drain_seconds)
@@ -130,7 +132,8 @@ def serve(**changes: Any) -> Iterator[Served]:
             thread.join(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
         assert server.loop is not None
-        yield Served(f"http://127.0.0.1:{port}", pipeline, server, server.loop)
+        rpc = f"127.0.0.1:{app.state.rpc.port}" if app.state.rpc else ""
+        yield Served(f"http://127.0.0.1:{port}", rpc, pipeline, server, server.loop)
     finally:
         server.should_exit = True
         thread.join(20)

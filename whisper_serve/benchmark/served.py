@@ -69,7 +69,7 @@ def _command(model: str, device: str, store: Path, endpoints: Endpoints) -> list
 
 
 def _gateway(port: int) -> list[str]:
-    return ["--gateway-host", "127.0.0.1", "--gateway-port", str(port)]
+    return ["--gateway-host", "127.0.0.1", "--gateway-port", str(port), "--gateway-grpc-port", "off"]
 
 
 def _wait_until_ready(lines: IO[str]) -> None:

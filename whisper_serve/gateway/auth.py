@@ -27,13 +27,23 @@ class Authentication:
         await self._app(scope, receive, send)
 
     def _name(self, scope: Scope) -> str:
-        if self._keys is None or not scope["path"].startswith(GUARDED):
-            address = scope.get("client")
-            return f"address {address[0]}" if address else "anonymous"
-        entry = self._keys.find(_bearer(Headers(scope=scope).get("authorization", "")))
-        if entry is None:
-            raise Unauthorized("the API key is not known here")
-        return f"key {entry.id}"
+        keys = self._keys if scope["path"].startswith(GUARDED) else None
+        address = scope.get("client")
+        return client_name(keys, Headers(scope=scope).get("authorization", ""), address[0] if address else None)
+
+
+def client_name(keys: KeyRing | None, authorization: str, address: str | None) -> str:
+    """Who sent a header `authorization` from an address.
+
+    Raises:
+        Unauthorized: keys are used, and this is none of them.
+    """
+    if keys is None:
+        return f"address {address}" if address else "anonymous"
+    entry = keys.find(_bearer(authorization))
+    if entry is None:
+        raise Unauthorized("the API key is not known here")
+    return f"key {entry.id}"
 
 
 def _bearer(header: str) -> str:

@@ -83,6 +83,12 @@ class Metrics:
         self._answered.labels(route, str(status), response_format).inc()
         self._latency.labels(route, f"{status // 100}xx").observe(took)
 
+    def call_ended(self, method: str, code: str, took: float) -> None:
+        """A gRPC call ended; the code is the name of its status. It counts among the requests."""
+        self._running.dec()
+        self._answered.labels(method, code, "grpc").inc()
+        self._latency.labels(method, code).observe(took)
+
     def rejected(self, reason: str) -> None:
         """A request was refused; the reason is an error's code."""
         self._rejected.labels(reason).inc()

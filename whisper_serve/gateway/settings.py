@@ -21,6 +21,9 @@ class GatewaySettings(Settings):
 
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0: any free one.")
+    grpc_port: int | None = Field(
+        9000, ge=0, le=65535, description="Port of the gRPC service; 0: any free one; off: there is none."
+    )
     torchserve_grpc: str = Field(
         "127.0.0.1:7070",
         pattern=r"^(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):\d{1,5}$",
@@ -67,6 +70,11 @@ class GatewaySettings(Settings):
         if isinstance(value, str):
             return tuple(name.strip() for name in value.split(",") if name.strip())
         return value
+
+    @field_validator("grpc_port", mode="before")
+    @classmethod
+    def _switch_off(cls, value: object) -> object:
+        return None if isinstance(value, str) and value.strip().lower() == "off" else value
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ class Telemetry:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        number = _request_id(scope)
+        number = fit_request_id(Headers(scope=scope).get("x-request-id", ""))
         token = request_id.set(number)
         exchange = _Exchange(receive, send, number)
         self._metrics.request_began()
@@ -97,7 +97,6 @@ class _Exchange:
         await self._send(message)
 
 
-def _request_id(scope: Scope) -> str:
+def fit_request_id(given: str) -> str:
     """The caller's, if it is fit for a log; else a new one."""
-    given = Headers(scope=scope).get("x-request-id", "")
     return given if _ID.fullmatch(given) else f"req_{secrets.token_hex(16)}"
