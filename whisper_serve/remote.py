@@ -124,4 +124,4 @@ def _value(field: Any, text: str) -> object:
         return f"{field.enum_type.name.upper()}_{text.upper()}"
     if field.type == field.TYPE_BOOL:
         return text.lower() == "true"
-    return text.split(",") if field.is_repeated else text
+    return text

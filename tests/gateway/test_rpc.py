@@ -35,6 +35,7 @@ from whisper_serve.settings import SettingsError
 from whisper_serve.speech_v1 import speech_pb2 as pb
 from whisper_serve.wire import ErrorReply
 
+
 CODES = grpc.StatusCode
 SERVICE = "whisper.v1.SpeechService"
 
@@ -332,6 +333,6 @@ def test_it_can_be_switched_off() -> None:
 def test_a_taken_port_is_named(served: Served) -> None:
     port = int(served.grpc.rpartition(":")[2])
     pipeline = Deterministic()
-    service = Service(GatewaySettings.read({"grpc_port": port}), pipeline, Metrics(), Lifecycle())
+    service = Service(GatewaySettings.read({}), pipeline, Metrics(), Lifecycle())
     with pytest.raises(SettingsError, match=f"cannot listen on 127.0.0.1:{port}.*WHISPER_GRPC_PORT"):
-        asyncio.run(RpcServer(service, None).start())
+        asyncio.run(RpcServer(service, None, port).start())

@@ -43,7 +43,7 @@ def create_app(
     """
     service = Service(settings, pipeline, metrics or Metrics(), lifecycle or Lifecycle())
     keys = KeyRing(settings.keys_file) if settings.keys_file else None
-    rpc = RpcServer(service, keys) if settings.grpc_port is not None else None
+    rpc = None if settings.grpc_port is None else RpcServer(service, keys, settings.grpc_port)
     app = FastAPI(
         title="Whisper", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None,
         lifespan=_lifespan(pipeline, rpc), redirect_slashes=False,

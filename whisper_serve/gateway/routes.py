@@ -12,10 +12,8 @@ from whisper_serve.gateway.documents import AUDIO_ERRORS, errors, form, success
 from whisper_serve.gateway.failures import Draining, ModelNotFound, NotReady
 from whisper_serve.gateway.metrics import CONTENT_TYPE
 from whisper_serve.gateway.pages import pages
-from whisper_serve.gateway.service import Service
+from whisper_serve.gateway.service import OWNER, Service
 from whisper_serve.gateway.shapes import Health, Language, Model, ModelList, Transcription, VerboseTranscription
-
-OWNER = "whisper-serve"
 
 
 def add_routes(app: FastAPI, service: Service) -> None:

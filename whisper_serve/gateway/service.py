@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from whisper_serve.gateway.lifecycle import Lifecycle
 from whisper_serve.gateway.metrics import Metrics
 from whisper_serve.gateway.settings import GatewaySettings
 from whisper_serve.gateway.work import Part, Work
 from whisper_serve.speech import Transcript, WindowTranscript
+
+OWNER: Final = "whisper-serve"
+"""Who is told to own the models."""
 
 
 class Run(Protocol):

@@ -19,7 +19,7 @@ from whisper_serve.wire import InvalidOption
 
 _AS_THEY_ARE: Final = (
     "language", "prompt", "temperature", "vad_filter", "condition_on_previous_text",
-    "beam_size", "best_of", "patience", "length_penalty", "hotwords",
+    "beam_size", "best_of", "patience", "length_penalty", "hotwords", "suppress_tokens",
 )  # fmt: skip
 """Fields that the form has under the same name."""
 _SUBTITLES: Final = ("highlight_words", "max_line_width", "max_line_count", "max_words_per_line")
@@ -83,7 +83,6 @@ def _form(options: speech_pb2.TranscriptionOptions) -> Iterator[tuple[str, str]]
     yield "task", _name(speech_pb2.Task, options.task, "task") or "transcribe"
     yield "chunking_strategy", _strategy(options.vad)
     yield "response_format", _name(speech_pb2.RenderFormat, options.render.format, "response_format") or "json"
-    yield "suppress_tokens", ",".join(map(str, options.suppress_tokens))
     yield from _given(options, _AS_THEY_ARE)
     yield from _given(options.render, _SUBTITLES)
 

@@ -45,11 +45,9 @@ _OPTIONS: Final = (
 class RpcServer:
     """Listens from `start` to `stop`, in the event loop in which it is started."""
 
-    def __init__(self, service: Service, keys: KeyRing | None) -> None:
-        """Raises AssertionError where the settings have no port for it."""
-        assert service.settings.grpc_port is not None
-        self.port: int = service.settings.grpc_port
-        """Once it is started the one that it listens on."""
+    def __init__(self, service: Service, keys: KeyRing | None, port: int) -> None:
+        self.port = port
+        """Once it is started the one that it listens on, which for 0 is any free one."""
         self._service = service
         self._keys = keys
         self._server: grpc.aio.Server | None = None

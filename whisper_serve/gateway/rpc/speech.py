@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from io import BytesIO
 from typing import BinaryIO
 
@@ -11,12 +10,10 @@ from whisper_serve.gateway.rpc.call import Call
 from whisper_serve.gateway.rpc.chunks import open_chunks
 from whisper_serve.gateway.rpc.messages import Segments, detection, transcription
 from whisper_serve.gateway.rpc.options import read_detection, read_options
-from whisper_serve.gateway.service import Run, Service
-from whisper_serve.gateway.work import Work
+from whisper_serve.gateway.service import OWNER, Run, Service
+from whisper_serve.gateway.work import work_of
 from whisper_serve.request import FileRequest
 from whisper_serve.speech_v1 import speech_pb2, speech_pb2_grpc
-
-OWNER = "whisper-serve"
 
 
 class SpeechService(speech_pb2_grpc.SpeechServiceServicer):
@@ -51,7 +48,8 @@ class SpeechService(speech_pb2_grpc.SpeechServiceServicer):
         asked = read_options(request.options, self._service.settings)
         segments = Segments()
         with self._service.lifecycle.work():
-            async with self._opened(asked, BytesIO(request.audio), len(request.audio), call) as run:
+            work = work_of(asked, BytesIO(request.audio), len(request.audio), call.client)
+            async with self._service.pipeline.open(work) as run:
                 first = True
                 async for part in run:
                     for segment in segments.of(part):
@@ -74,7 +72,7 @@ class SpeechService(speech_pb2_grpc.SpeechServiceServicer):
         """The language of one file."""
         asked = read_detection(request, self._service.settings)
         with self._service.lifecycle.work():
-            work = _work(asked, BytesIO(request.audio), len(request.audio), call)
+            work = work_of(asked, BytesIO(request.audio), len(request.audio), call.client)
             return detection(await self._service.pipeline.detect_language(work))
 
     async def ListModels(  # noqa: N802
@@ -88,15 +86,10 @@ class SpeechService(speech_pb2_grpc.SpeechServiceServicer):
     async def _whole(
         self, asked: FileRequest, options: speech_pb2.TranscriptionOptions, file: BinaryIO, size: int, call: Call
     ) -> speech_pb2.Transcription:
-        async with self._opened(asked, file, size, call) as run:
+        async with self._service.pipeline.open(work_of(asked, file, size, call.client)) as run:
             async for _ in run:
                 pass
             return self._transcription(run, asked, options, call)
-
-    @asynccontextmanager
-    async def _opened(self, asked: FileRequest, file: BinaryIO, size: int, call: Call) -> AsyncIterator[Run]:
-        async with self._service.pipeline.open(_work(asked, file, size, call)) as run:
-            yield run
 
     def _transcription(
         self, run: Run, asked: FileRequest, options: speech_pb2.TranscriptionOptions, call: Call
@@ -104,14 +97,3 @@ class SpeechService(speech_pb2_grpc.SpeechServiceServicer):
         transcript = run.transcript()
         self._service.metrics.transcribed(transcript, call.took)
         return transcription(transcript, asked, rendered=bool(options.render.format))
-
-
-def _work(asked: FileRequest, file: BinaryIO, size: int, call: Call) -> Work:
-    return Work(
-        source=file,
-        options=asked.options,
-        vad=asked.vad,
-        condition_on_previous_text=asked.condition_on_previous_text,
-        client=call.client,
-        size_bytes=size,
-    )
