@@ -35,7 +35,6 @@ from whisper_serve.settings import SettingsError
 from whisper_serve.speech_v1 import speech_pb2 as pb
 from whisper_serve.wire import ErrorReply
 
-
 CODES = grpc.StatusCode
 SERVICE = "whisper.v1.SpeechService"
 
