@@ -12,6 +12,8 @@ from whisper_serve.gateway.keys import KeyRing
 
 GUARDED: Final = "/v1/"
 """Paths that need a key; what tells of the server's health does not."""
+KEY_PROTOCOL: Final = "openai-insecure-api-key."
+"""What OpenAI's clients put before a key that is sent as a WebSocket's subprotocol."""
 
 
 class Authentication:
@@ -22,14 +24,15 @@ class Authentication:
         self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] in ("http", "websocket"):
             scope["client_name"] = self._name(scope)
         await self._app(scope, receive, send)
 
     def _name(self, scope: Scope) -> str:
         keys = self._keys if scope["path"].startswith(GUARDED) else None
         address = scope.get("client")
-        return client_name(keys, Headers(scope=scope).get("authorization", ""), address[0] if address else None)
+        authorization = _offered(scope) or Headers(scope=scope).get("authorization", "")
+        return client_name(keys, authorization, address[0] if address else None)
 
 
 def client_name(keys: KeyRing | None, authorization: str, address: str | None) -> str:
@@ -44,6 +47,14 @@ def client_name(keys: KeyRing | None, authorization: str, address: str | None) -
     if entry is None:
         raise Unauthorized("the API key is not known here")
     return f"key {entry.id}"
+
+
+def _offered(scope: Scope) -> str | None:
+    """The header `authorization` for a key among a WebSocket's subprotocols: a browser's WebSocket sends no header."""
+    for protocol in scope.get("subprotocols", ()):
+        if protocol.startswith(KEY_PROTOCOL):
+            return f"Bearer {protocol[len(KEY_PROTOCOL) :]}"
+    return None
 
 
 def _bearer(header: str) -> str:

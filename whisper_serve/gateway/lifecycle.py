@@ -38,7 +38,12 @@ class Lifecycle:
             self._running -= 1
             self._ended.tell()
 
+    async def until_draining(self) -> None:
+        """Return when no new work is taken any more: what would go on for long should come to its end."""
+        await self._ended.until(lambda: self.draining)
+
     async def drain(self, seconds: float) -> bool:
         """Take no new work and wait for what is running; true if it ended in time."""
         self.draining = True
+        self._ended.tell()
         return await self._ended.within(seconds, lambda: not self._running)

@@ -83,7 +83,7 @@ def cut_windows(
 
 
 def _speech(blocks: Iterable[Audio], vad: VadOptions, model: SpeechModel) -> Iterator[tuple[int, Audio]]:
-    history = _History()
+    history = History()
     packer = _Packer(vad, history)
     for samples, probabilities in chunks(blocks, model):
         history.append(samples, probabilities.tolist())
@@ -96,7 +96,7 @@ def _speech(blocks: Iterable[Audio], vad: VadOptions, model: SpeechModel) -> Ite
 
 
 def _whole(blocks: Iterable[Audio]) -> Iterator[tuple[int, Audio]]:
-    history = _History()
+    history = History()
     start = 0
     for samples in rechunk(blocks, WINDOW_SAMPLES // 2):
         history.append(samples, [])
@@ -110,7 +110,7 @@ def _whole(blocks: Iterable[Audio]) -> Iterator[tuple[int, Audio]]:
         yield start, history.samples(Span(start, history.end))
 
 
-class _History:
+class History:
     """The last stretch of the audio with the probabilities of its frames."""
 
     def __init__(self) -> None:
@@ -166,7 +166,7 @@ class _Packer:
     Every decision depends on nothing but the frames up to it, so it is the same however they arrive.
     """
 
-    def __init__(self, vad: VadOptions, history: _History) -> None:
+    def __init__(self, vad: VadOptions, history: History) -> None:
         self._tracker = SpanTracker(vad)
         self._padding = vad.padding_ms * SAMPLE_RATE // 1000
         self._history = history

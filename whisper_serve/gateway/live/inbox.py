@@ -1,0 +1,85 @@
+"""What comes over a WebSocket, until the client ends, goes away, or the gateway is about to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from starlette.websockets import WebSocket
+
+from whisper_serve.gateway.lifecycle import Lifecycle
+from whisper_serve.gateway.live.options import read_json
+from whisper_serve.gateway.replies import ClientGone
+from whisper_serve.wire import InvalidOption
+
+
+class Inbox:
+    """The messages of an accepted WebSocket, one by one."""
+
+    def __init__(self, websocket: WebSocket, lifecycle: Lifecycle) -> None:
+        self._websocket = websocket
+        self._lifecycle = lifecycle
+        self._waiting: deque[bytes] = deque()
+        self._ended = False
+        self.cut_short = False
+        """Whether the gateway and not the client ended the stream."""
+
+    async def settings(self) -> dict[str, object]:
+        """The fields of the first message if it is text; a first message of audio is kept.
+
+        Raises as `audio` does.
+        """
+        message = await self._next()
+        if isinstance(message, bytes):
+            self._waiting.append(message)
+        elif message is not None:
+            fields = read_json(message)
+            self._ended = fields.pop("type", "config") == "end"
+            return fields
+        return {}
+
+    async def audio(self) -> bytes | None:
+        """The next bytes, None at the end.
+
+        Raises:
+            ClientGone: the client went away.
+            InvalidOption: a message is none that is known.
+        """
+        if self._waiting:
+            return self._waiting.popleft()
+        if self._ended:
+            return None
+        message = await self._next()
+        if not isinstance(message, str):
+            return message
+        kind = read_json(message).get("type")
+        if kind != "end":
+            raise InvalidOption("type", f"the type of a message behind the first must be 'end', not {kind!r}")
+        return None
+
+    async def gone(self) -> None:
+        """Pass over what comes, until the client goes away: then raise ClientGone."""
+        while True:
+            await self._receive()
+
+    async def _next(self) -> str | bytes | None:
+        """The next message, None when the gateway is about to stop."""
+        receiving = asyncio.ensure_future(self._receive())
+        draining = asyncio.ensure_future(self._lifecycle.until_draining())
+        try:
+            await asyncio.wait({receiving, draining}, return_when=asyncio.FIRST_COMPLETED)
+            if receiving.done():
+                return receiving.result()
+            self._ended = self.cut_short = True
+            return None
+        finally:
+            for task in (receiving, draining):
+                task.cancel()
+            await asyncio.gather(receiving, draining, return_exceptions=True)
+
+    async def _receive(self) -> str | bytes:
+        message = await self._websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise ClientGone
+        text, data = message.get("text"), message.get("bytes")
+        return text if text is not None else data or b""
