@@ -59,7 +59,7 @@ class Endpointer:
         self._history = History()
         self._rest = np.zeros(0, np.float32)
         """Samples that do not fill a frame yet."""
-        self._number = 0
+        self._number = -1
         self._start: int | None = None
         """The first sample of the utterance that is going on."""
         self._cut_at = 0
@@ -69,11 +69,6 @@ class Endpointer:
     def seconds(self) -> float:
         """Audio taken so far."""
         return (self._history.end + len(self._rest)) / SAMPLE_RATE
-
-    @property
-    def in_utterance(self) -> bool:
-        """Whether one is going on."""
-        return self._start is not None
 
     @property
     def speech_end(self) -> float:
@@ -92,6 +87,10 @@ class Endpointer:
         whole = len(joined) - len(joined) % FRAME_SAMPLES
         self._rest = joined[whole:]
         return self._take(joined[:whole], whole)
+
+    def commit(self) -> list[Begun | Utterance]:
+        """End what is going on here, as a pause would."""
+        return list(self._close(self._tracker.finish(self._tracker.position)))
 
     def finish(self) -> list[Begun | Utterance]:
         """The end of the audio: what is going on ends with it."""

@@ -18,22 +18,27 @@ LIVE_BLOCK: Final = SAMPLE_RATE // 10
 
 
 class PcmDecoder:
-    """16-bit little-endian mono samples of any rate, in chunks that may end within a sample, to `Audio`."""
+    """16-bit little-endian samples of any rate, in chunks that may end within a sample, to `Audio`.
 
-    def __init__(self, rate: int) -> None:
-        self._rate = rate
+    `channels` are interleaved, and mixed with equal weights.
+    """
+
+    def __init__(self, rate: int, channels: int = 1) -> None:
+        self._rate, self._channels = rate, channels
         self._rest = b""
         self._resampler = None if rate == SAMPLE_RATE else av.AudioResampler("s16", "mono", SAMPLE_RATE)
 
     def decode(self, data: bytes) -> Audio:
         """What is certain with these bytes."""
         data = self._rest + data
-        whole = len(data) - len(data) % 2
+        whole = len(data) - len(data) % (2 * self._channels)
         self._rest = data[whole:]
-        samples = np.frombuffer(data[:whole], "<i2")
+        samples = np.frombuffer(data[:whole], "<i2").astype(np.int16)
+        if self._channels > 1:
+            samples = samples.reshape(-1, self._channels).mean(axis=1).astype(np.int16)
         if self._resampler is None or not len(samples):
             return _scaled(samples)
-        frame = av.AudioFrame.from_ndarray(samples.astype(np.int16)[None], format="s16", layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
         frame.sample_rate = self._rate
         return _joined(self._resampler.resample(frame))
 

@@ -20,12 +20,24 @@ class SpeechStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeechEnded:
+    """The utterance is over, and its text follows."""
+
+    utterance: int
+    end: float
+
+    def as_json(self) -> dict[str, Any]:
+        return {"type": "speech_ended", "utterance": self.utterance, "end": self.end}
+
+
+@dataclass(frozen=True, slots=True)
 class Interim:
     """The text of the utterance that is going on, as it is understood now; `text` begins with `stable`."""
 
     utterance: int
     text: str
     stable: str
+    language: str
     start: float
     end: float
 
@@ -35,6 +47,7 @@ class Interim:
             "utterance": self.utterance,
             "text": self.text,
             "stable": self.stable,
+            "language": self.language,
             "start": self.start,
             "end": self.end,
         }
@@ -83,7 +96,7 @@ class Done:
         return {"type": "done", "duration": self.duration, "utterances": self.utterances}
 
 
-Event: TypeAlias = SpeechStarted | Interim | Final | Done
+Event: TypeAlias = SpeechStarted | SpeechEnded | Interim | Final | Done
 
 
 def _segment(segment: Segment) -> dict[str, Any]:

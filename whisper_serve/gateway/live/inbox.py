@@ -13,6 +13,10 @@ from whisper_serve.gateway.replies import ClientGone
 from whisper_serve.wire import InvalidOption
 
 
+class Commit:
+    """The utterance is over, says the client."""
+
+
 class Inbox:
     """The messages of an accepted WebSocket, one by one."""
 
@@ -38,8 +42,8 @@ class Inbox:
             return fields
         return {}
 
-    async def audio(self) -> bytes | None:
-        """The next bytes, None at the end.
+    async def audio(self) -> bytes | Commit | None:
+        """The next bytes, or the wish to end the utterance; None at the end.
 
         Raises:
             ClientGone: the client went away.
@@ -53,9 +57,9 @@ class Inbox:
         if not isinstance(message, str):
             return message
         kind = read_json(message).get("type")
-        if kind != "end":
-            raise InvalidOption("type", f"the type of a message behind the first must be 'end', not {kind!r}")
-        return None
+        if kind not in ("commit", "end"):
+            raise InvalidOption("type", f"the type of a later message must be 'commit' or 'end', not {kind!r}")
+        return Commit() if kind == "commit" else None
 
     async def gone(self) -> None:
         """Pass over what comes, until the client goes away: then raise ClientGone."""

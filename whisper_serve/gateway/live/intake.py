@@ -34,15 +34,15 @@ class Intake(Protocol):
 
 def open_intake(options: LiveOptions, take: Take) -> Intake:
     """What decodes a stream of that encoding."""
-    return PcmIntake(options.sample_rate, take) if options.encoding == PCM else ContainerIntake(take)
+    return PcmIntake(options.sample_rate, options.channels, take) if options.encoding == PCM else ContainerIntake(take)
 
 
 class PcmIntake:
     """Raw samples."""
 
-    def __init__(self, rate: int, take: Take) -> None:
-        self._decoder = PcmDecoder(rate)
-        self._slice = 2 * rate
+    def __init__(self, rate: int, channels: int, take: Take) -> None:
+        self._decoder = PcmDecoder(rate, channels)
+        self._slice = 2 * rate * channels
         """Bytes of a second: a message of minutes is not taken as one."""
         self._take = take
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from whisper_serve.request import FALSE, TRUE
@@ -16,7 +16,9 @@ CONTAINERS: Final = ("webm", "ogg", "mp4")
 """Told by the name that MediaRecorder's types have; FFmpeg finds out by itself which it is."""
 ENCODINGS: Final = (PCM, *CONTAINERS)
 RATES: Final = (8_000, 192_000)
+CHANNELS: Final = (1, 8)
 PAUSES: Final = (200, 3_000)
+DEFAULT_VAD: Final = VadOptions(min_silence_ms=600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +33,19 @@ class LiveOptions:
     encoding: str = PCM
     sample_rate: int = SAMPLE_RATE
     """Of raw samples; a container says it itself."""
+    channels: int = 1
+    """Of raw samples, interleaved."""
     interim_results: bool = True
-    endpointing_ms: int = 600
-    """The pause that ends an utterance."""
+    vad: VadOptions = DEFAULT_VAD
+    """How speech is found; `min_silence_ms` is the pause that ends an utterance."""
     model: str | None = None
 
     def __post_init__(self) -> None:
         if self.encoding not in ENCODINGS:
             raise InvalidOption("encoding", f"encoding must be one of {', '.join(ENCODINGS)}, not {self.encoding!r}")
         _check_range("sample_rate", self.sample_rate, RATES, "hertz")
-        _check_range("endpointing_ms", self.endpointing_ms, PAUSES, "milliseconds")
-
-    @property
-    def vad(self) -> VadOptions:
-        """How utterances are found."""
-        return VadOptions(min_silence_ms=self.endpointing_ms)
+        _check_range("channels", self.channels, CHANNELS, "channels")
+        _check_range("endpointing_ms", self.vad.min_silence_ms, PAUSES, "milliseconds")
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> LiveOptions:
@@ -61,13 +61,15 @@ class LiveOptions:
             prompt=_text(given, "prompt"),
             word_timestamps=_flag(given, "words", False),
         )
-        defaults = cls()
+        pause = _integer(given, "endpointing_ms", DEFAULT_VAD.min_silence_ms)
+        _check_range("endpointing_ms", pause, PAUSES, "milliseconds")
         return cls(
             window=window,
             encoding=_text(given, "encoding") or PCM,
-            sample_rate=_integer(given, "sample_rate", defaults.sample_rate),
+            sample_rate=_integer(given, "sample_rate", SAMPLE_RATE),
+            channels=_integer(given, "channels", 1),
             interim_results=_flag(given, "interim_results", True),
-            endpointing_ms=_integer(given, "endpointing_ms", defaults.endpointing_ms),
+            vad=replace(DEFAULT_VAD, min_silence_ms=pause),
             model=_text(given, "model"),
         )
 

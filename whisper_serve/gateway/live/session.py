@@ -3,7 +3,7 @@
 The samples go to an `Endpointer`. Each utterance that ends is sent as one window, one after the other, so that each has
 the text before it as its prompt. The one that goes on is sent as a window too, again and again, for interim results:
 when a second of speech is new, the last one has come back, at most half of the time, and only while hardly anything
-else is in work. One that is still in work when its utterance ends is given up.
+else is in work. One that comes back when its utterance has ended is thrown away.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final as Constant
 from whisper_serve.gateway.changes import Changes
 from whisper_serve.gateway.failures import GatewayError, StreamIdle
 from whisper_serve.gateway.live.context import LiveContext
-from whisper_serve.gateway.live.events import Done, Event, Final, Interim, SpeechStarted
+from whisper_serve.gateway.live.events import Done, Event, Final, Interim, SpeechEnded, SpeechStarted
 from whisper_serve.gateway.live.intake import open_intake
 from whisper_serve.gateway.live.options import LiveOptions
 from whisper_serve.gateway.live.resources import Resources
@@ -67,8 +67,12 @@ class LiveSession:
         self._changes = Changes()
         self._error: Exception | None = None
         self._ended = self._closed = self._done = False
+        self._listening = asyncio.Lock()
+        """Held by whoever has the endpointer at work in a thread."""
         self._writing = False
         self._last_audio = self._clock()
+        self._going: int | None = None
+        """The utterance that goes on."""
         self._asked_to = 0.0
         """Up to where, in seconds of the stream, the last interim result reached."""
         self._rested = 0.0
@@ -103,9 +107,15 @@ class LiveSession:
         await self._intake.end()
         if self._ended or self._closed:
             return
+        async with self._listening:
+            self._hear(await self._resources.in_thread(self._endpointer.finish))
         self._ended = True
-        self._hear(await self._resources.in_thread(self._endpointer.finish))
         self._changes.tell()
+
+    async def commit(self) -> None:
+        """End the utterance that goes on, as a pause would; of a container only what is decoded already is in it."""
+        async with self._listening:
+            self._hear(await self._resources.in_thread(self._endpointer.commit))
 
     def fail(self, error: Exception) -> None:
         """Have `events` end with this error, once those before it were given out."""
@@ -147,21 +157,22 @@ class LiveSession:
         if self._closed or self._error or not len(samples):
             return
         before = self.seconds
-        heard = await self._resources.in_thread(self._endpointer.push, samples)
+        async with self._listening:
+            self._hear(await self._resources.in_thread(self._endpointer.push, samples))
         self._resources.observer.live_audio(self.seconds - before)
         if self.seconds > self._limits.max_seconds:
             raise AudioTooLong(self._limits.max_seconds)
-        self._hear(heard)
         self._begin_interim()
 
     def _hear(self, heard: list[Begun | Utterance]) -> None:
         for each in heard:
             if isinstance(each, Begun):
                 self._agreement = Agreement()
-                self._asked_to = each.start
+                self._going, self._asked_to = each.number, each.start
                 self._emit(SpeechStarted(each.number, each.start))
             else:
-                self._drop_interim()
+                self._going = None
+                self._emit(SpeechEnded(each.number, round(each.end, 2)))
                 self._pending.append(_Ended(each, self._clock()))
                 self._resources.waits(each.duration)
         self._changes.tell()
@@ -244,7 +255,7 @@ class LiveSession:
     def _interim_due(self) -> bool:
         if not self._options.interim_results or self._interim or self._pending or self._events:
             return False
-        if not self._endpointer.in_utterance or self._clock() < self._rested:
+        if self._going is None or self._clock() < self._rested:
             return False
         return self._endpointer.speech_end - self._asked_to >= self._limits.interim_seconds
 
@@ -256,21 +267,16 @@ class LiveSession:
             return  # The final text is asked for all the same, and tells what is wrong.
         took = self._clock() - began
         self._rested = self._clock() + took
+        if utterance.number != self._going:
+            return
         text, stable = self._agreement.push(window.text, window.language)
         if text:
             start, end = round(utterance.start, 2), round(utterance.end, 2)
-            self._emit(Interim(utterance.number, text, stable, start, end))
+            self._emit(Interim(utterance.number, text, stable, window.language, start, end))
             self._resources.observer.live_interim(took)
 
     def _interim_ended(self, task: asyncio.Task[None]) -> None:
         self._resources.gate.leave()
-        if self._interim is task:
-            self._interim = None
+        self._interim = None
         if not task.cancelled() and isinstance(error := task.exception(), Exception):
             self.fail(error)
-
-    def _drop_interim(self) -> None:
-        """Its utterance has ended: the final text is better."""
-        if self._interim:
-            self._interim.cancel()
-            self._interim = None

@@ -14,7 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from whisper_serve.errors import envelope
 from whisper_serve.gateway.failures import Draining, ModelNotFound, StreamIdle
 from whisper_serve.gateway.live.hub import Place
-from whisper_serve.gateway.live.inbox import Inbox
+from whisper_serve.gateway.live.inbox import Commit, Inbox
 from whisper_serve.gateway.live.options import LiveOptions
 from whisper_serve.gateway.live.session import LiveSession
 from whisper_serve.gateway.replies import ClientGone, error_reply
@@ -86,8 +86,8 @@ async def _converse(
 async def _read(inbox: Inbox, session: LiveSession) -> None:
     """Hand the audio to the session; what goes wrong on the way ends its events."""
     try:
-        while (data := await inbox.audio()) is not None:
-            await session.write(data)
+        while (came := await inbox.audio()) is not None:
+            await (session.commit() if isinstance(came, Commit) else session.write(came))
         await session.end()
         await inbox.gone()
     except Exception as error:
