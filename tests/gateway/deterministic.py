@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tests.gateway.live.rig import Model
+from whisper_serve.gateway.admission import Admission
 from whisper_serve.gateway.app import create_app
 from whisper_serve.gateway.lifecycle import Lifecycle
+from whisper_serve.gateway.live.hub import LiveHub, Place
 from whisper_serve.gateway.metrics import Metrics
+from whisper_serve.gateway.observer import Silent
+from whisper_serve.gateway.scheduler import Scheduler
 from whisper_serve.gateway.server import DrainingServer, uvicorn_config
 from whisper_serve.gateway.settings import GatewaySettings
 from whisper_serve.gateway.work import Part, Work
@@ -72,9 +79,26 @@ class Deterministic:
     open_now: int = 0
     works: list[Work] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    settings: GatewaySettings = field(default_factory=GatewaySettings)
+    model: Model = field(default_factory=Model)
+    """Of live streams."""
 
     def __post_init__(self) -> None:
         self.gate.set()
+
+    @cached_property
+    def hub(self) -> LiveHub:
+        scheduler, observer = Scheduler(lambda: 64, 4), Silent()
+        admission, threads = Admission(self.settings, observer), ThreadPoolExecutor(2)
+        return LiveHub(
+            self.settings, admission, scheduler, self.model, observer, listeners=threads, packers=threads,
+            addresses=lambda: 1,
+        )  # fmt: skip
+
+    def live(self, client: str) -> AbstractContextManager[Place]:
+        if self.refuse:
+            raise self.refuse
+        return self.hub.admit(client)
 
     async def start(self) -> None: ...
 
@@ -121,7 +145,7 @@ class Served:
 def serve(**changes: Any) -> Iterator[Served]:
     """The gateway on a real port, in a thread."""
     settings = GatewaySettings.read({"port": 0, "grpc_port": 0, **changes})
-    pipeline, lifecycle = Deterministic(), Lifecycle()
+    pipeline, lifecycle = Deterministic(settings=settings), Lifecycle()
     app = create_app(settings, pipeline, metrics=Metrics(), lifecycle=lifecycle)
     server = DrainingServer(uvicorn_config(app, settings), pipeline, lifecycle, settings.drain_seconds)
     thread = threading.Thread(target=server.run)

@@ -13,6 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from whisper_serve.errors import envelope
 from whisper_serve.gateway.failures import Draining, ModelNotFound, StreamIdle
+from whisper_serve.gateway.live.events import Done
 from whisper_serve.gateway.live.hub import Place
 from whisper_serve.gateway.live.inbox import Commit, Inbox
 from whisper_serve.gateway.live.options import LiveOptions
@@ -44,8 +45,6 @@ async def stream_audio(service: Service, websocket: WebSocket) -> None:
         inbox = Inbox(websocket, service.lifecycle)
         try:
             await _converse(service, websocket, place, inbox, asked)
-            if inbox.cut_short:
-                raise Draining()
             await websocket.close(NORMAL)
         except (WebSocketDisconnect, ClientGone) as error:
             raise ClientGone from error
@@ -77,6 +76,8 @@ async def _converse(
         reading = asyncio.create_task(_read(inbox, session))
         try:
             async for event in session.events():
+                if inbox.cut_short and isinstance(event, Done):
+                    raise Draining()  # The client has more to say, and should say it elsewhere.
                 await _send(websocket, event.as_json())
         finally:
             reading.cancel()
