@@ -79,7 +79,7 @@ class Deterministic:
     open_now: int = 0
     works: list[Work] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
-    settings: GatewaySettings = field(default_factory=GatewaySettings)
+    settings: GatewaySettings = field(default_factory=lambda: GatewaySettings.read({}))
     model: Model = field(default_factory=Model)
     """Of live streams."""
 

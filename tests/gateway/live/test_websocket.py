@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
+from websockets.sync.connection import Connection
 
 from tests.conftest import DATA
 from tests.gateway.deterministic import Served, serve
@@ -38,12 +39,7 @@ def open_socket(served: Served, headers: dict[str, str] | None = None, **query: 
     return connect(url, additional_headers=headers, proxy=None, max_size=None)
 
 
-def events_of(socket: ClientConnection) -> list[dict[str, Any]]:
-    """All that still comes."""
-    return [json.loads(message) for message in socket]
-
-
-def closed_with(socket: ClientConnection) -> tuple[list[dict[str, Any]], int | None]:
+def closed_with(socket: Connection) -> tuple[list[dict[str, Any]], int | None]:
     found = []
     try:
         while True:
@@ -115,7 +111,7 @@ def test_a_bad_query_is_refused_before_the_upgrade(
     served: Served, query: dict[str, str], status: int, param: str
 ) -> None:
     with pytest.raises(InvalidStatus) as caught:
-        open_socket(served, **query)
+        open_socket(served, None, **query)
     response = caught.value.response
     assert response.status_code == status
     assert json.loads(response.body)["error"]["param"] == param
