@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import suppress
 from dataclasses import fields
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -48,10 +47,15 @@ async def events(
 
 
 async def _send(socket: ClientConnection, audio: AsyncIterator[bytes]) -> None:
-    with suppress(ConnectionClosed):  # Whoever reads is told why.
+    try:
         async for chunk in audio:
             await socket.send(chunk)
         await socket.send('{"type": "end"}')
+    except ConnectionClosed:
+        pass  # Whoever reads is told why.
+    except Exception:
+        await socket.close()
+        raise
 
 
 def _check(sending: asyncio.Task[None]) -> None:
