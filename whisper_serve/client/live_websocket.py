@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import fields
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -26,7 +26,7 @@ async def events(
     parts = urlsplit(url)
     address = url if parts.path.strip("/") else parts._replace(path=PATH).geturl()
     headers = {"Authorization": f"Bearer {key}"} if key else None
-    proxy = None if parts.hostname in HERE else True
+    proxy: Literal[True] | None = None if parts.hostname in HERE else True
     try:
         async with connect(address, additional_headers=headers, proxy=proxy, compression=None) as socket:
             await socket.send(json.dumps({"type": "config", **settings.as_json()}))
@@ -67,7 +67,7 @@ def _check(sending: asyncio.Task[None]) -> None:
 def _event(body: dict[str, Any]) -> LiveEvent:
     if body["type"] == "error":
         raise LiveFailed(body["error"]["message"], body["error"]["code"] or "")
-    lists = {name: tuple(body[name]) for name in ("segments", "words") if name in body}
+    lists: dict[str, Any] = {name: tuple(body[name]) for name in ("segments", "words") if name in body}
     return LiveEvent(**{name: value for name, value in {**body, **lists}.items() if name in _FIELDS})
 
 

@@ -64,6 +64,19 @@ class Final:
     words: bool
     """Whether words were asked for."""
 
+    @property
+    def text(self) -> str:
+        return self.transcript.text
+
+    @property
+    def stable(self) -> str:
+        """All of it."""
+        return self.transcript.text
+
+    @property
+    def language(self) -> str:
+        return self.transcript.language
+
     def as_json(self) -> dict[str, Any]:
         said = self.transcript
         body: dict[str, Any] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 
 from starlette.websockets import WebSocket
@@ -68,18 +67,10 @@ class Inbox:
 
     async def _next(self) -> str | bytes | None:
         """The next message, None when the gateway is about to stop."""
-        receiving = asyncio.ensure_future(self._receive())
-        draining = asyncio.ensure_future(self._lifecycle.until_draining())
-        try:
-            await asyncio.wait({receiving, draining}, return_when=asyncio.FIRST_COMPLETED)
-            if receiving.done():
-                return receiving.result()
+        message = await self._lifecycle.unless_draining(self._receive())
+        if message is None:
             self._ended = self.cut_short = True
-            return None
-        finally:
-            for task in (receiving, draining):
-                task.cancel()
-            await asyncio.gather(receiving, draining, return_exceptions=True)
+        return message
 
     async def _receive(self) -> str | bytes:
         message = await self._websocket.receive()

@@ -28,6 +28,10 @@ _PATHS: Final = {
     "chunking_strategy": "options.vad",
     "response_format": "options.render.format",
     **{name: f"options.render.{name}" for name in _SUBTITLES},
+    "encoding": "encoding",
+    "sample_rate": "sample_rate_hertz",
+    "channels": "channel_count",
+    "endpointing_ms": "options.vad.silence_duration_ms",
 }
 """Where a form's field is in a request, if not in its options under the same name."""
 

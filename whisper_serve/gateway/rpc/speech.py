@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from whisper_serve.gateway.rpc.call import Call
 from whisper_serve.gateway.rpc.chunks import open_chunks
+from whisper_serve.gateway.rpc.live import recognize
 from whisper_serve.gateway.rpc.messages import Segments, detection, transcription
 from whisper_serve.gateway.rpc.options import read_detection, read_options
 from whisper_serve.gateway.service import OWNER, Run, Service
@@ -61,10 +62,10 @@ class SpeechService(speech_pb2_grpc.SpeechServiceServicer):
             await call.write(speech_pb2.TranscribeStreamResponse(transcription=whole))
 
     async def StreamingRecognize(  # noqa: N802
-        self, _requests: AsyncIterator[speech_pb2.StreamingRecognizeRequest], _call: Call
+        self, requests: AsyncIterator[speech_pb2.StreamingRecognizeRequest], call: Call
     ) -> None:
         """Live audio."""
-        raise NotImplementedError("live audio is not served here")
+        await recognize(self._service, requests, call)
 
     async def DetectLanguage(  # noqa: N802
         self, request: speech_pb2.DetectLanguageRequest, call: Call
