@@ -21,7 +21,7 @@ PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo build test test-slow lint format eval quality quality-gpu bench bench-gpu profile profile-gpu lock proto clean
+.PHONY: help setup serve demo build test test-slow lint format eval quality quality-gpu bench bench-gpu bench-live profile profile-gpu lock proto clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -73,6 +73,9 @@ bench: $(RUN_STAMP) $(PEERS_STAMP)  ## Measure speed on CORPUS beside other syst
 
 bench-gpu: $(RUN_STAMP) $(PEERS_STAMP)  ## The same on a GPU
 	$(call BENCH,cuda,gpu)
+
+bench-live: $(RUN_STAMP)  ## Measure live streams on CORPUS, into docs/live.md
+	$(BIN)/whisper-serve bench-live "$(CORPUS)" --model "$(MODEL)" --markdown docs/live.md $(ARGS)
 
 PROFILE = $(BIN)/whisper-serve profile "$(CORPUS)" --model "$(MODEL)" --device $(1) --markdown docs/performance.md $(ARGS)
 

@@ -180,10 +180,6 @@ def test_a_failure_on_the_way_ends_a_stream(served: Served, stub: Any) -> None:
     assert failure(lambda: next(call)).code() is CODES.INVALID_ARGUMENT
 
 
-def test_live_audio_says_that_it_is_not_served(stub: Any) -> None:
-    assert failure(lambda: stub.StreamingRecognize(iter(()))).code() is CODES.UNIMPLEMENTED
-
-
 def test_calls_have_an_id_a_line_in_the_log_and_a_count(
     served: Served, stub: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

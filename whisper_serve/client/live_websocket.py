@@ -67,6 +67,8 @@ def _check(sending: asyncio.Task[None]) -> None:
 def _event(body: dict[str, Any]) -> LiveEvent:
     if body["type"] == "error":
         raise LiveFailed(body["error"]["message"], body["error"]["code"] or "")
+    if body["type"] == "final":
+        body["stable"] = body["text"]
     lists: dict[str, Any] = {name: tuple(body[name]) for name in ("segments", "words") if name in body}
     return LiveEvent(**{name: value for name, value in {**body, **lists}.items() if name in _FIELDS})
 

@@ -13,9 +13,6 @@ import grpc
 import grpc.aio
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 from google.protobuf.message import Message
-from google.rpc import code_pb2
-from google.rpc.status_pb2 import Status
-from grpc_status import rpc_status
 
 from whisper_serve.gateway.auth import client_name
 from whisper_serve.gateway.keys import KeyRing
@@ -126,8 +123,6 @@ class Surroundings(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         return surrounded
 
     def _status(self, error: Exception, request: Descriptor) -> grpc.Status:
-        if isinstance(error, NotImplementedError):
-            return rpc_status.to_status(Status(code=code_pb2.UNIMPLEMENTED, message=str(error)))
         reply = error_reply(error)
         self._metrics.rejected(reply.code or "other")
         return status_of(error, reply, request)
