@@ -29,6 +29,7 @@ async def listen_async(
 
     Raises:
         LiveFailed: the server refused the stream, ended it with an error, or cannot be reached.
+        Exception: what `audio` raised; that ends the stream, and comes after its last events.
     """
     scheme = urlsplit(url).scheme
     if scheme in ("ws", "wss"):
@@ -37,9 +38,12 @@ async def listen_async(
         from whisper_serve.client.live_grpc import events
     else:
         raise LiveFailed(f"the address must begin with ws://, wss://, grpc:// or grpcs://, not {url!r}")
-    async with aclosing(events(url, audio, settings or LiveSettings(), key)) as coming:
+    source = _Source(audio)
+    async with aclosing(events(url, source.chunks(), settings or LiveSettings(), key)) as coming:
         async for event in coming:
             yield event
+    if source.error:
+        raise source.error
 
 
 def listen(
@@ -83,6 +87,21 @@ def _work(
         heard.put(error)
     finally:
         loop.run_until_complete(loop.shutdown_asyncgens())
+
+
+class _Source:
+    """Audio that ends when something goes wrong with it; `error` is what."""
+
+    def __init__(self, audio: AsyncIterator[bytes]) -> None:
+        self._audio = audio
+        self.error: Exception | None = None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._audio:
+                yield chunk
+        except Exception as error:
+            self.error = error
 
 
 async def _in_thread(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:

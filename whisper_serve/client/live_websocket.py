@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
 from dataclasses import fields
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -37,7 +38,6 @@ async def events(
             finally:
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)
-            _check(sending)
     except InvalidStatus as error:
         raise _refused(error) from error
     except ConnectionClosed as error:
@@ -47,21 +47,10 @@ async def events(
 
 
 async def _send(socket: ClientConnection, audio: AsyncIterator[bytes]) -> None:
-    try:
+    with suppress(ConnectionClosed):  # Whoever reads is told why.
         async for chunk in audio:
             await socket.send(chunk)
         await socket.send('{"type": "end"}')
-    except ConnectionClosed:
-        pass  # Whoever reads is told why.
-    except Exception:
-        await socket.close()
-        raise
-
-
-def _check(sending: asyncio.Task[None]) -> None:
-    """Raise what the source of the audio raised."""
-    if not sending.cancelled():
-        sending.result()
 
 
 def _event(body: dict[str, Any]) -> LiveEvent:

@@ -50,7 +50,7 @@ def test_a_stream_is_heard(served: Served, url: str) -> None:
     assert [event.utterance for event in finals] == [0, 1, 2]
     assert all(event.text == event.stable and event.language == "en" for event in finals)
     assert [event.segments[0]["start"] for event in finals] == [event.start for event in finals]
-    assert [event.type for event in events[:3]] == ["speech_started", "speech_ended", "speech_started"]
+    assert [event.type for event in events[:2]] == ["speech_started", "speech_ended"]
     assert (events[-1].type, events[-1].duration) == ("done", pytest.approx(11.0, abs=0.01))
     asked = served.pipeline.model.asked[0].options
     assert (asked.language, asked.prompt) == ("en", "Names.")
@@ -110,7 +110,7 @@ def test_an_error_of_the_source_is_raised(url: str) -> None:
         yield PCM[:3200]
         raise ValueError("the microphone is gone")
 
-    with pytest.raises((ValueError, LiveFailed)):
+    with pytest.raises(ValueError, match="microphone"):
         list(listen(url, broken()))
 
 
@@ -169,14 +169,16 @@ def test_over_grpc_streams_come_to_their_end_when_the_gateway_stops() -> None:
                 await never.wait()
 
             settings = LiveSettings(interim_results=False)
+            error: LiveFailed | None = None
             try:
                 async for event in listen_async(f"grpc://{served.grpc}", speak(), settings):
                     heard.append(event)
                     if event.type == "speech_started":
                         served.call(served.server.begin_drain)
-            except LiveFailed as error:
-                assert error.code == "draining"
-                return heard
-            raise AssertionError("the stream should have ended with an error")
+            except LiveFailed as caught:
+                error = caught
+            assert error is not None
+            assert error.code == "draining"
+            return heard
 
         assert [event.type for event in asyncio.run(hear())] == ["speech_started", "speech_ended", "final"]
