@@ -85,6 +85,7 @@ DISTRIBUTIONS = {
     "yaml": "pyyaml",
 }
 EXTRAS = {
+    "cli": ["microphone"],
     "benchmark": ["engine", "eval", "torchserve"],
     "client": ["client"],
     "engine": ["engine"],
