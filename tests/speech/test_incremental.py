@@ -31,11 +31,17 @@ def test_samples_in_odd_chunks_are_those_of_the_whole(rate: int, channels: int) 
 
 
 @pytest.mark.parametrize(
-    ("container", "options"),
-    [("webm", {"live": "1", "cluster_time_limit": "100"}), ("ogg", {"page_duration": "100000"})],
+    ("container", "codec", "options"),
+    [
+        ("webm", "libopus", {"live": "1", "cluster_time_limit": "100"}),
+        ("ogg", "libopus", {"page_duration": "100000"}),
+        ("mp4", "aac", {"movflags": "frag_keyframe+empty_moov+default_base_moof", "frag_duration": "100000"}),
+    ],
 )
-def test_a_container_is_decoded_while_it_comes(encode: Encode, container: str, options: dict[str, str]) -> None:
-    data = encode(np.repeat(JFK, 3), container, "libopus", rate=48_000, options=options)
+def test_a_container_is_decoded_while_it_comes(
+    encode: Encode, container: str, codec: str, options: dict[str, str]
+) -> None:
+    data = encode(np.repeat(JFK, 3), container, codec, rate=48_000, options=options)
     pipe, found, begun = Pipe(), [], threading.Event()
 
     def read() -> None:

@@ -23,6 +23,7 @@ NEEDED = (
     "prometheus_client",
     "python_multipart",
     "uvicorn",
+    "websockets",
 )
 
 

@@ -26,6 +26,8 @@ DESCRIPTION = """Speech to text with OpenAI's Whisper: any client of OpenAI's au
 
 What can be got answers HEAD too. A path that is not listed here is answered 404, a method that a path does not have
 405 with `Allow`; both with the body and the `x-request-id` of all errors.
+
+Live audio goes to a WebSocket at `/v1/audio/stream`, which this page cannot describe: see docs/live.md.
 """
 
 
