@@ -1,9 +1,7 @@
 """One live stream, whatever brings it: bytes in, and events out as speech begins, grows and ends.
 
 The samples go to an `Endpointer`. Each utterance that ends is sent as one window, one after the other, so that each has
-the text before it as its prompt. The one that goes on is sent as a window too, again and again, for interim results:
-when a second of speech is new, the last one has come back, at most half of the time, and only while hardly anything
-else is in work. One that comes back when its utterance has ended is thrown away.
+the text before it as its prompt. The one that goes on is sent as a window too, again and again: see `Interims`.
 """
 
 from __future__ import annotations
@@ -15,14 +13,14 @@ from dataclasses import dataclass
 from typing import Final as Constant
 
 from whisper_serve.gateway.changes import Changes
-from whisper_serve.gateway.failures import GatewayError, StreamIdle
+from whisper_serve.gateway.failures import StreamIdle
 from whisper_serve.gateway.live.context import LiveContext
-from whisper_serve.gateway.live.events import Done, Event, Final, Interim, SpeechEnded, SpeechStarted
+from whisper_serve.gateway.live.events import Done, Event, Final, SpeechEnded, SpeechStarted
 from whisper_serve.gateway.live.intake import open_intake
+from whisper_serve.gateway.live.interims import Interims
 from whisper_serve.gateway.live.options import LiveOptions
 from whisper_serve.gateway.live.resources import Resources
 from whisper_serve.speech import (
-    Agreement,
     Audio,
     AudioTooLong,
     Begun,
@@ -61,7 +59,6 @@ class LiveSession:
         self._endpointer = Endpointer(options.vad, model=resources.new_speech_model())
         self._context = LiveContext(options.window)
         self._intake = open_intake(options, self._take)
-        self._agreement = Agreement()
         self._events: deque[Event] = deque()
         self._pending: deque[_Ended] = deque()
         self._changes = Changes()
@@ -71,15 +68,7 @@ class LiveSession:
         """Held by whoever has the endpointer at work in a thread."""
         self._writing = False
         self._last_audio = self._clock()
-        self._going: int | None = None
-        """The utterance that goes on."""
-        self._asked_to = 0.0
-        """Up to where, in seconds of the stream, the last interim result reached."""
-        self._rested = 0.0
-        """When, by the clock, the next one may begin."""
-        self._skipped = False
-        """Whether one is due, and was counted as left out."""
-        self._interim: asyncio.Task[None] | None = None
+        self._interims = Interims(resources, self._understand_so_far, self._emit, self.fail)
         self._finals = asyncio.create_task(self._answer())
         self._watching = asyncio.create_task(self._watch())
 
@@ -104,6 +93,7 @@ class LiveSession:
 
     async def end(self) -> None:
         """No more audio comes: what was being said ends here. Raises as `write` does."""
+        self._writing = True  # What is left may wait for longer than a stream may be idle.
         await self._intake.end()
         if self._ended or self._closed:
             return
@@ -139,10 +129,10 @@ class LiveSession:
         """Stop what is unfinished at once."""
         self._closed = True
         self._changes.tell()
-        tasks = [task for task in (self._finals, self._watching, self._interim) if task]
-        for task in tasks:
+        for task in (self._finals, self._watching):
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(self._finals, self._watching, return_exceptions=True)
+        await self._interims.close()
         await self._intake.close()
 
     # Audio ---------------------------------------------------------------------------------------------------------
@@ -162,16 +152,16 @@ class LiveSession:
         self._resources.observer.live_audio(self.seconds - before)
         if self.seconds > self._limits.max_seconds:
             raise AudioTooLong(self._limits.max_seconds)
-        self._begin_interim()
+        if self._options.interim_results and not self._pending and not self._events:
+            self._interims.consider(self._endpointer)
 
     def _hear(self, heard: list[Begun | Utterance]) -> None:
         for each in heard:
             if isinstance(each, Begun):
-                self._agreement = Agreement()
-                self._going, self._asked_to = each.number, each.start
+                self._interims.begin(each.number, each.start)
                 self._emit(SpeechStarted(each.number, each.start))
             else:
-                self._going = None
+                self._interims.end()
                 self._emit(SpeechEnded(each.number, round(each.end, 2)))
                 self._pending.append(_Ended(each, self._clock()))
                 self._resources.waits(each.duration)
@@ -229,54 +219,10 @@ class LiveSession:
         )
         self._resources.observer.live_final(self._clock() - ended.since, transcript)
 
+    async def _understand_so_far(self, utterance: Utterance) -> WindowTranscript:
+        return await self._understand(utterance, words=False, waited=False)
+
     async def _understand(self, utterance: Utterance, *, words: bool, waited: bool) -> WindowTranscript:
         options = self._context.options_for(utterance.start, words=words)
         window = await self._resources.send(utterance, options, waited=waited)
         return without_phantoms(window, utterance.duration, searched=True)
-
-    # Interim results -----------------------------------------------------------------------------------------------
-
-    def _begin_interim(self) -> None:
-        """Begin with one if it is time and there is room."""
-        if not self._interim_due():
-            return
-        if not self._resources.gate.open:
-            if not self._skipped:
-                self._resources.observer.live_interim_skipped()
-            self._skipped = True
-            return
-        utterance = self._endpointer.current()
-        assert utterance is not None
-        self._asked_to, self._skipped = self._endpointer.speech_end, False
-        self._resources.gate.enter()
-        self._interim = asyncio.create_task(self._hear_so_far(utterance))
-        self._interim.add_done_callback(self._interim_ended)
-
-    def _interim_due(self) -> bool:
-        if not self._options.interim_results or self._interim or self._pending or self._events:
-            return False
-        if self._going is None or self._clock() < self._rested:
-            return False
-        return self._endpointer.speech_end - self._asked_to >= self._limits.interim_seconds
-
-    async def _hear_so_far(self, utterance: Utterance) -> None:
-        began = self._clock()
-        try:
-            window = await self._understand(utterance, words=False, waited=False)
-        except GatewayError:
-            return  # The final text is asked for all the same, and tells what is wrong.
-        took = self._clock() - began
-        self._rested = self._clock() + took
-        if utterance.number != self._going:
-            return
-        text, stable = self._agreement.push(window.text, window.language)
-        if text:
-            start, end = round(utterance.start, 2), round(utterance.end, 2)
-            self._emit(Interim(utterance.number, text, stable, window.language, start, end))
-            self._resources.observer.live_interim(took)
-
-    def _interim_ended(self, task: asyncio.Task[None]) -> None:
-        self._resources.gate.leave()
-        self._interim = None
-        if not task.cancelled() and isinstance(error := task.exception(), Exception):
-            self.fail(error)
