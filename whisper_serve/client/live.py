@@ -86,7 +86,16 @@ def _work(
     except BaseException as error:
         heard.put(error)
     finally:
+        loop.run_until_complete(_cancel_all())
         loop.run_until_complete(loop.shutdown_asyncgens())
+
+
+async def _cancel_all() -> None:
+    """Other tasks: gRPC leaves the one behind that takes audio from a source which has not ended."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
 
 
 class _Source:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import queue
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import grpc
-import grpc.aio
 from google.protobuf.json_format import MessageToDict
 
 from whisper_serve.client.errors import read_error
@@ -15,6 +16,8 @@ from whisper_serve.client.live_events import LiveEvent, LiveFailed, LiveSettings
 from whisper_serve.client.requests import OPTIONS, credentials_of, metadata_of
 from whisper_serve.speech_v1 import speech_pb2, speech_pb2_grpc
 
+AHEAD: Final = 16
+"""Chunks that wait for gRPC to take them."""
 _ENCODINGS: Final = {
     "pcm_s16le": speech_pb2.AUDIO_ENCODING_PCM16,
     "webm": speech_pb2.AUDIO_ENCODING_WEBM_OPUS,
@@ -29,29 +32,62 @@ async def events(
     parts = urlsplit(url)
     credentials = credentials_of(parts.scheme == "grpcs")
     channel = (
-        grpc.aio.secure_channel(parts.netloc, credentials, OPTIONS)
+        grpc.secure_channel(parts.netloc, credentials, OPTIONS)
         if credentials
-        else grpc.aio.insecure_channel(parts.netloc, OPTIONS)
+        else grpc.insecure_channel(parts.netloc, OPTIONS)
     )
-    async with channel:
+    with channel:
         stub: Any = speech_pb2_grpc.SpeechServiceStub(channel)
-        call = stub.StreamingRecognize(_requests(audio, settings), metadata=metadata_of(key))
+        requests = _Requests(speech_pb2.StreamingRecognizeRequest(config=_config(settings)))
+        sending = asyncio.create_task(requests.fill(audio))
+        call = stub.StreamingRecognize(requests, metadata=metadata_of(key))
         try:
-            async for response in call:
+            while (response := await asyncio.to_thread(next, call, None)) is not None:
                 yield _event(response)
-        except grpc.aio.AioRpcError as error:
+        except grpc.RpcError as error:
             told = read_error(error)
             raise LiveFailed(f"{url}: {told}", told.reason.lower()) from told
         finally:
             call.cancel()
+            requests.close()
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
 
 
-async def _requests(
-    audio: AsyncIterator[bytes], settings: LiveSettings
-) -> AsyncIterator[speech_pb2.StreamingRecognizeRequest]:
-    yield speech_pb2.StreamingRecognizeRequest(config=_config(settings))
-    async for chunk in audio:
-        yield speech_pb2.StreamingRecognizeRequest(audio=chunk)
+class _Requests:
+    """What gRPC's own thread takes from the event loop, a few ahead.
+
+    gRPC's asyncio client is not used: when a server ends a stream that is still being sent, it may tell an internal
+    error of its own in place of the server's.
+    """
+
+    def __init__(self, first: speech_pb2.StreamingRecognizeRequest) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._room = asyncio.Semaphore(AHEAD)
+        self._closed = False
+        self._queue: queue.SimpleQueue[speech_pb2.StreamingRecognizeRequest | None] = queue.SimpleQueue()
+        self._queue.put(first)
+
+    async def fill(self, audio: AsyncIterator[bytes]) -> None:
+        async for chunk in audio:
+            await self._room.acquire()
+            self._queue.put(speech_pb2.StreamingRecognizeRequest(audio=chunk))
+        self._queue.put(None)
+
+    def close(self) -> None:
+        """Have the thread come to an end."""
+        self._closed = True
+        self._queue.put(None)
+
+    def __iter__(self) -> _Requests:
+        return self
+
+    def __next__(self) -> speech_pb2.StreamingRecognizeRequest:
+        request = self._queue.get()
+        if request is None or self._closed:
+            raise StopIteration
+        self._loop.call_soon_threadsafe(self._room.release)
+        return request
 
 
 def _config(settings: LiveSettings) -> speech_pb2.StreamingRecognitionConfig:
