@@ -21,7 +21,7 @@ PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo build test test-slow lint format eval quality quality-gpu bench bench-gpu profile profile-gpu lock proto clean
+.PHONY: help setup serve demo build test test-slow lint format eval quality quality-gpu bench bench-gpu bench-live profile profile-gpu lock proto clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -74,6 +74,9 @@ bench: $(RUN_STAMP) $(PEERS_STAMP)  ## Measure speed on CORPUS beside other syst
 bench-gpu: $(RUN_STAMP) $(PEERS_STAMP)  ## The same on a GPU
 	$(call BENCH,cuda,gpu)
 
+bench-live: $(RUN_STAMP)  ## Measure live streams on CORPUS, into docs/live.md
+	$(BIN)/whisper-serve bench-live "$(CORPUS)" --model "$(MODEL)" --markdown docs/live.md $(ARGS)
+
 PROFILE = $(BIN)/whisper-serve profile "$(CORPUS)" --model "$(MODEL)" --device $(1) --markdown docs/performance.md $(ARGS)
 
 profile: $(RUN_STAMP)  ## Show where the engine's time goes, on the CPU
@@ -82,9 +85,8 @@ profile: $(RUN_STAMP)  ## Show where the engine's time goes, on the CPU
 profile-gpu: $(RUN_STAMP)  ## The same on a GPU
 	$(call PROFILE,cuda)
 
-proto: $(DEV_STAMP)  ## Generate the gRPC stubs again
-	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. \
-		whisper_serve/torchserve/inference.proto
+proto: $(RUN_STAMP)  ## Generate the gRPC stubs again, as an installation does
+	$(BIN)/python hatch_build.py
 
 clean:  ## Delete what was built and cached, .venv too
 	rm -rf $(VENV) $(PEERS) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
@@ -97,7 +99,9 @@ clean:  ## Delete what was built and cached, .venv too
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(RUN_STAMP): requirements.lock requirements-java.lock pyproject.toml | $(BIN)/python
+PROTOS := $(wildcard proto/whisper/v1/*.proto whisper_serve/torchserve/*.proto)
+
+$(RUN_STAMP): requirements.lock requirements-java.lock pyproject.toml hatch_build.py $(PROTOS) | $(BIN)/python
 	$(PIP) install --quiet "torch==$(TORCH)"
 	$(PIP) install --quiet --no-deps --require-hashes -r requirements.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
@@ -127,7 +131,7 @@ LOCK = index="$${PIP_INDEX_URL:-$$($(PIP) config get global.index-url 2>/dev/nul
 
 lock: | $(BIN)/python  ## Lock the newest versions that fit pyproject.toml
 	$(BIN)/uv --version >/dev/null 2>&1 || $(PIP) install --quiet uv
-	$(LOCK) --extra engine --extra torchserve --extra gateway --extra eval --group vad-model --group build \
+	$(LOCK) --extra engine --extra torchserve --extra gateway --extra client --extra eval --group vad-model --group build \
 		--upgrade --output-file requirements.lock
 	$(LOCK) --all-extras --group vad-model --group build --constraint requirements.lock \
 		--upgrade --output-file requirements-dev.lock

@@ -60,7 +60,9 @@ def test_help_has_examples(command: str) -> None:
 )
 def test_requests_may_call_a_model_by_its_name(monkeypatch: pytest.MonkeyPatch, model: str, alias: str) -> None:
     def aliases() -> str:
-        return gateway_config("127.0.0.1:7070", "whisper", None, None, alias_of(model)).environment[ALIASES]
+        return gateway_config(
+            "127.0.0.1:7070", "whisper", alias_of(model), host=None, port=None, grpc_port=None
+        ).environment[ALIASES]
 
     assert aliases() == f"whisper-1,{alias}"
     monkeypatch.setenv(ALIASES, "mine")

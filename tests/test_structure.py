@@ -28,17 +28,23 @@ MAY_IMPORT = {
     "request": {"speech", "wire"},
     "transcriber": {"engine", "errors", "speech", "wire"},
     "torchserve": {"engine"},
-    "gateway": {"errors", "request", "settings", "speech", "torchserve", "wire"},
+    "speech_v1": set(),
+    "client": {"speech_v1"},
+    "gateway": {"errors", "request", "settings", "speech", "speech_v1", "torchserve", "wire"},
     "serving": {"torchserve"},
     "evaluation": {"engine", "speech", "transcriber", "wire"},
-    "benchmark": {"engine", "evaluation", "speech", "torchserve", "transcriber", "wire"},
-    "offline": {"request", "speech", "transcriber"},
+    "benchmark": {"client", "engine", "evaluation", "speech", "torchserve", "transcriber", "wire"},
+    "delivery": {"speech"},
+    "offline": {"delivery", "request", "speech", "transcriber"},
+    "remote": {"client", "delivery", "request"},
     "cli": {
         "benchmark",
+        "client",
         "engine",
         "evaluation",
         "gateway",
         "offline",
+        "remote",
         "request",
         "serving",
         "speech",
@@ -57,6 +63,7 @@ MUST_NOT_IMPORT = {
     "torchserve": {"torch", "whisper"},
     "gateway": {"torch", "whisper", "ts", "httpx", "psutil", "yaml"},
     "serving": {"torch", "whisper", "ts", "grpc", "fastapi"},
+    "client": {"torch", "numpy", "fastapi", "httpx", "pydantic", "rich"},
 }
 # Of TorchServe's side the gateway knows only the messages.
 GATEWAY_MAY_IMPORT_OF_TORCHSERVE = {"inference_pb2", "inference_pb2_grpc"}
@@ -64,6 +71,9 @@ GATEWAY_MAY_IMPORT_OF_TORCHSERVE = {"inference_pb2", "inference_pb2_grpc"}
 DISTRIBUTIONS = {
     "google": "protobuf",
     "grpc": "grpcio",
+    "grpc_health": "grpcio-health-checking",
+    "grpc_reflection": "grpcio-reflection",
+    "grpc_status": "grpcio-status",
     "model_archiver": "torch-model-archiver",
     "prometheus_client": "prometheus-client",
     "pydantic_settings": "pydantic-settings",
@@ -75,12 +85,16 @@ DISTRIBUTIONS = {
     "yaml": "pyyaml",
 }
 EXTRAS = {
+    "cli": ["microphone"],
     "benchmark": ["engine", "eval", "torchserve"],
+    "client": ["client"],
     "engine": ["engine"],
     "evaluation": ["engine", "eval"],
     "gateway": ["gateway"],
+    "remote": ["client", "engine"],
     "serving": ["gateway", "torchserve"],
     "torchserve": ["engine", "torchserve"],
+    "speech_v1": ["client"],
     "transcriber": ["engine"],
 }
 # A worker that runs in an environment of its own, and what it finds there.
@@ -104,6 +118,7 @@ HEAVY = {
     ],
     "whisper_serve.gateway.server": ["torch", "whisper", "ts", "httpx", "psutil", "yaml", "whisper_serve.engine"],
     "whisper_serve.gateway.settings": ["fastapi", "grpc", "numpy", "av"],
+    "whisper_serve.client": ["torch", "whisper", "numpy", "av", "fastapi", "httpx", "pydantic", "rich"],
     "whisper_serve.gateway.keys": ["fastapi", "grpc", "numpy", "av"],
     "whisper_serve.serving.gateway_keeper": ["torch", "whisper", "fastapi", "av"],
     "whisper_serve.torchserve": ["torch", "grpc", "httpx", "yaml", "psutil"],
@@ -247,7 +262,7 @@ def test_exported_names_exist_and_are_sorted(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [*sources(), *sorted(HANDLER.glob("*.py"))], ids=lambda path: str(path.name))
 def test_files_say_what_they_are_and_stay_short(path: Path) -> None:
-    if path.name.startswith("inference_pb2"):
+    if "_pb2" in path.name:
         pytest.skip("generated")
     text = path.read_text("utf-8")
     assert ast.get_docstring(ast.parse(text)), "no docstring"

@@ -8,8 +8,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from whisper_serve.delivery import deliver
 from whisper_serve.request import FileRequest
-from whisper_serve.speech import RESPONSE_FORMATS, SpeechError, Transcript, open_audio, render
+from whisper_serve.speech import SpeechError, Transcript, open_audio, render
 from whisper_serve.transcriber import FileJob, Outcome, Transcriber
 
 
@@ -32,7 +33,8 @@ def transcribe_files(
             continue
         for warning in outcome.warnings:
             console.print(f"Warning: {path}: {warning}", style="yellow", markup=False)
-        _deliver(render(outcome, request.response_format, request.render), path, request, console, output)
+        text = render(outcome, request.response_format, request.render)
+        deliver(text, path, request.response_format, console, output)
     return failed
 
 
@@ -50,12 +52,3 @@ def _announced_seconds(path: Path) -> float:
             return stream.announced_seconds
     except (SpeechError, OSError):
         return 0.0  # What is wrong with it comes up when it is its turn.
-
-
-def _deliver(text: str, path: Path, request: FileRequest, console: Console, output: Path | None) -> None:
-    if output is None:
-        print(text, end="" if text.endswith("\n") else "\n")
-        return
-    target = output / f"{path.stem}.{RESPONSE_FORMATS[request.response_format].extension}"
-    target.write_text(text, encoding="utf-8")
-    console.print(f"{path} → {target}", markup=False)

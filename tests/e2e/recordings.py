@@ -62,3 +62,14 @@ def join(samples: Sequence[Sample], seconds: float) -> tuple[Audio, str]:
 
 def _pcm(samples: Audio) -> np.ndarray[tuple[int, ...], np.dtype[np.int16]]:
     return (np.clip(samples, -1, 1) * 32767).astype(np.int16)
+
+
+def stereo_wav(path: Path, spoken: Audio, *, seconds: int) -> None:
+    """A 48 kHz stereo WAV file of silence, with what is spoken (16 kHz) in its middle; 192 kB for each second."""
+    loud = np.repeat(np.rint(spoken * 32767).astype("<i2"), 3 * 2)  # Three samples for one, in two channels.
+    half = bytes(2 * 2 * 48_000 * (seconds // 2))
+    with wave.open(str(path), "wb") as file:
+        file.setparams((2, 2, 48_000, 0, "NONE", ""))
+        file.writeframes(half)
+        file.writeframes(loud.tobytes())
+        file.writeframes(half[loud.nbytes :])

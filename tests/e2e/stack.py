@@ -64,8 +64,10 @@ class Gateway:
 class Stack(Gateway):
     """A running `whisper-serve serve`: the supervisor with TorchServe and the gateway below it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], url: str, endpoints: Endpoints) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], url: str, grpc: str, endpoints: Endpoints) -> None:
         super().__init__(process, url)
+        self.grpc = grpc
+        """Where the gateway's gRPC service listens."""
         self.endpoints = endpoints
 
     def descendant(self, words: str) -> psutil.Process:
@@ -90,10 +92,11 @@ def is_ready(gateway: Gateway) -> bool:
 @contextmanager
 def run_stack(store: Path, **environment: str) -> Iterator[Stack]:
     """`whisper-serve serve` of the trial model, once it is ready; `store` is where its archive is or will be."""
-    endpoints, port = on_free_ports(), on_free_ports().inference
-    command = [*serve_command(store, endpoints), "--gateway-port", str(port)]
+    endpoints, more = on_free_ports(), on_free_ports()
+    port, rpc = more.inference, more.grpc
+    command = [*serve_command(store, endpoints), "--gateway-port", str(port), "--gateway-grpc-port", str(rpc)]
     with running(command, environment) as process:
-        stack = Stack(process, f"http://127.0.0.1:{port}", endpoints)
+        stack = Stack(process, f"http://127.0.0.1:{port}", f"127.0.0.1:{rpc}", endpoints)
         try:
             wait_until(lambda: is_ready(stack), 120)
             yield stack
@@ -105,7 +108,7 @@ def run_stack(store: Path, **environment: str) -> Iterator[Stack]:
 def run_gateway(torchserve: str, **environment: str) -> Iterator[Gateway]:
     """`whisper-serve gateway` before a TorchServe's gRPC address, once it listens; it need not be ready then."""
     port = on_free_ports().inference
-    command = [*COMMAND, "gateway", "--torchserve", torchserve, "--port", str(port)]
+    command = [*COMMAND, "gateway", "--torchserve", torchserve, "--port", str(port), "--grpc-port", "off"]
     with running(command, environment) as process:
         gateway = Gateway(process, f"http://127.0.0.1:{port}")
         try:

@@ -59,6 +59,7 @@ def here(text: str, stack: Stack) -> str:
     for address, own in (
         ("http://127.0.0.1:8000", stack.url),
         ("http://127.0.0.1:8080", stack.endpoints.inference_url),
+        ("127.0.0.1:9000", stack.grpc),
         ('"127.0.0.1:7070"', f'"{stack.endpoints.grpc_target}"'),
     ):
         text = text.replace(address, own)
@@ -77,7 +78,7 @@ def test_every_command_has_its_output_below() -> None:
     commands = re.findall(r"^curl .*$", "\n".join(blocks("sh")), re.MULTILINE)
     assert [example.command for example in examples()] == commands
     assert len(commands) >= 5
-    assert len(blocks("python")) == 2
+    assert len(blocks("python")) == 3
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -89,7 +90,7 @@ def test_a_command_prints_what_the_readme_says(stack: Stack, example: Example) -
     assert example.printed_by(output), output
 
 
-@pytest.mark.parametrize("number", [0, 1], ids=["openai", "grpc"])
+@pytest.mark.parametrize("number", [0, 1, 2], ids=["openai", "grpc", "torchserve"])
 def test_a_program_prints_what_was_said(stack: Stack, number: int) -> None:
     program = blocks("python")[number]
     assert here(program, stack) != program

@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tests.gateway.live.rig import Model
+from whisper_serve.gateway.admission import Admission
 from whisper_serve.gateway.app import create_app
 from whisper_serve.gateway.lifecycle import Lifecycle
+from whisper_serve.gateway.live.hub import LiveHub, Place
 from whisper_serve.gateway.metrics import Metrics
+from whisper_serve.gateway.observer import Silent
+from whisper_serve.gateway.scheduler import Scheduler
 from whisper_serve.gateway.server import DrainingServer, uvicorn_config
 from whisper_serve.gateway.settings import GatewaySettings
 from whisper_serve.gateway.work import Part, Work
@@ -72,9 +79,26 @@ class Deterministic:
     open_now: int = 0
     works: list[Work] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    settings: GatewaySettings = field(default_factory=lambda: GatewaySettings.read({}))
+    model: Model = field(default_factory=Model)
+    """Of live streams."""
 
     def __post_init__(self) -> None:
         self.gate.set()
+
+    @cached_property
+    def hub(self) -> LiveHub:
+        scheduler, observer = Scheduler(lambda: 64, 4), Silent()
+        admission, threads = Admission(self.settings, observer), ThreadPoolExecutor(2)
+        return LiveHub(
+            self.settings, admission, scheduler, self.model, observer, listeners=threads, packers=threads,
+            addresses=lambda: 1,
+        )  # fmt: skip
+
+    def live(self, client: str) -> AbstractContextManager[Place]:
+        if self.refuse:
+            raise self.refuse
+        return self.hub.admit(client)
 
     async def start(self) -> None: ...
 
@@ -107,6 +131,8 @@ class Deterministic:
 @dataclass
 class Served:
     url: str
+    grpc: str
+    """Where the gRPC service listens; empty if it is off."""
     pipeline: Deterministic
     server: DrainingServer
     loop: asyncio.AbstractEventLoop
@@ -118,8 +144,8 @@ class Served:
 @contextmanager
 def serve(**changes: Any) -> Iterator[Served]:
     """The gateway on a real port, in a thread."""
-    settings = GatewaySettings.read({"port": 0, **changes})
-    pipeline, lifecycle = Deterministic(), Lifecycle()
+    settings = GatewaySettings.read({"port": 0, "grpc_port": 0, **changes})
+    pipeline, lifecycle = Deterministic(settings=settings), Lifecycle()
     app = create_app(settings, pipeline, metrics=Metrics(), lifecycle=lifecycle)
     server = DrainingServer(uvicorn_config(app, settings), pipeline, lifecycle, settings.drain_seconds)
     thread = threading.Thread(target=server.run)
@@ -130,7 +156,8 @@ def serve(**changes: Any) -> Iterator[Served]:
             thread.join(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
         assert server.loop is not None
-        yield Served(f"http://127.0.0.1:{port}", pipeline, server, server.loop)
+        rpc = f"127.0.0.1:{app.state.rpc.port}" if app.state.rpc else ""
+        yield Served(f"http://127.0.0.1:{port}", rpc, pipeline, server, server.loop)
     finally:
         server.should_exit = True
         thread.join(20)

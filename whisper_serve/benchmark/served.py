@@ -26,10 +26,15 @@ STOP_SECONDS: Final = 60
 
 
 @contextmanager
-def running_server(model: str, device: str, store: Path, *, gateway: bool) -> Iterator[str]:
-    """The address for files of a server of its own, once it is ready; its archive is or will be in ``store``."""
+def running_server(
+    model: str, device: str, store: Path, *, gateway: bool, rpc_port: int | None = None
+) -> Iterator[str]:
+    """The address for files of a server of its own, once it is ready; its archive is or will be in ``store``.
+
+    ``rpc_port`` is where its gateway serves gRPC; None: nowhere.
+    """
     endpoints, port = on_free_ports(), on_free_ports().inference
-    command = [*_command(model, device, store, endpoints), *(_gateway(port) if gateway else ["--no-gateway"])]
+    command = [*_command(model, device, store, endpoints), *(_gateway(port, rpc_port) if gateway else ["--no-gateway"])]
     # A Unix socket's path may have 107 characters at most, and TorchServe's lie in the folder for temporary files.
     with tempfile.TemporaryDirectory(prefix="ws") as folder:
         environment = {**os.environ, "TMPDIR": folder}
@@ -68,8 +73,8 @@ def _command(model: str, device: str, store: Path, endpoints: Endpoints) -> list
     return [*command, "--grpc-port", str(endpoints.grpc), "--grpc-management-port", str(endpoints.grpc_management)]
 
 
-def _gateway(port: int) -> list[str]:
-    return ["--gateway-host", "127.0.0.1", "--gateway-port", str(port)]
+def _gateway(port: int, rpc_port: int | None) -> list[str]:
+    return ["--gateway-host", "127.0.0.1", "--gateway-port", str(port), "--gateway-grpc-port", str(rpc_port or "off")]
 
 
 def _wait_until_ready(lines: IO[str]) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from whisper_serve import __version__
-from whisper_serve.cli import benchmark, evaluation, gateway, models, offline, servers
+from whisper_serve.cli import benchmark, benchmark_live, evaluation, gateway, live, models, offline, servers
 from whisper_serve.cli.console import err, out
 
 app = typer.Typer(
@@ -31,7 +31,9 @@ app.add_typer(gateway.keys, name="keys")
 app.command()(servers.demo)
 app.command()(offline.transcribe)
 app.command(name="eval")(evaluation.evaluate_systems)
+app.command()(live.live)
 app.command()(benchmark.bench)
+app.command(name="bench-live")(benchmark_live.bench_live)
 app.command()(benchmark.profile)
 
 

@@ -14,7 +14,17 @@ keys = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="API 
 KeysFile = Annotated[
     Path, typer.Option("--keys-file", "-f", dir_okay=False, envvar="WHISPER_KEYS_FILE", help="The file of keys.")
 ]
-NEEDED = ("fastapi", "grpc", "prometheus_client", "python_multipart", "uvicorn")
+NEEDED = (
+    "fastapi",
+    "grpc",
+    "grpc_health",
+    "grpc_reflection",
+    "grpc_status",
+    "prometheus_client",
+    "python_multipart",
+    "uvicorn",
+    "websockets",
+)
 
 
 def gateway(
@@ -22,6 +32,10 @@ def gateway(
         str | None, typer.Option(help="Address to listen on; 0.0.0.0 for all. [default: 127.0.0.1]")
     ] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 for a free one. [default: 8000]")] = None,
+    grpc_port: Annotated[
+        str | None,
+        typer.Option(metavar="PORT|off", help="Port of the gRPC service; 0 for a free one. [default: 9000]"),
+    ] = None,
     torchserve: Annotated[
         str | None,
         typer.Option(
@@ -35,7 +49,7 @@ def gateway(
         Path | None, typer.Option(dir_okay=False, help="File of API keys; without one no key is asked for.")
     ] = None,
 ) -> None:
-    """OpenAI's audio API before a TorchServe that is started elsewhere.
+    """OpenAI's audio API, and the same over gRPC, before a TorchServe that is started elsewhere.
 
     Every setting can also come from the environment: WHISPER_PORT, WHISPER_HOLD_SECONDS, WHISPER_REQUEST_TIMEOUT …;
     options go over it. SIGTERM lets running requests finish.
@@ -50,7 +64,8 @@ def gateway(
     from whisper_serve.gateway.server import run
     from whisper_serve.gateway.settings import GatewaySettings
 
-    asked = {"host": host, "port": port, "torchserve_grpc": torchserve, "model": name, "keys_file": keys_file}
+    listening = {"host": host, "port": port, "grpc_port": grpc_port}
+    asked = {**listening, "torchserve_grpc": torchserve, "model": name, "keys_file": keys_file}
     settings = GatewaySettings.read({name: value for name, value in asked.items() if value is not None})
     raise typer.Exit(run(settings))
 

@@ -10,10 +10,12 @@ if TYPE_CHECKING:
 
 
 def gateway_hints(gateway: GatewayConfig, endpoints: Endpoints) -> tuple[str, ...]:
-    """A request with curl, and one with OpenAI's SDK."""
+    """A request with curl, one with OpenAI's SDK, and one over gRPC."""
     url = gateway.url
     header = ' -H "Authorization: Bearer $OPENAI_API_KEY"' if gateway.keys else ""
     key = "" if gateway.keys else ', api_key="none"'
+    target = gateway.grpc_target
+    grpc = ("Or over gRPC:", f"  whisper-serve transcribe --url grpc://{target} recording.mp3") if target else ()
     return (
         "Try it:",
         f"  curl {url}/v1/audio/transcriptions{header} -F file=@recording.mp3 -F model=whisper-1",
@@ -21,6 +23,7 @@ def gateway_hints(gateway: GatewayConfig, endpoints: Endpoints) -> tuple[str, ..
         "  from openai import OpenAI",
         f'  client = OpenAI(base_url="{url}/v1"{key})',
         '  print(client.audio.transcriptions.create(model="whisper-1", file=open("recording.mp3", "rb")).text)',
+        *grpc,
         f"Docs: {url}/docs   Metrics: {url}/metrics, {endpoints.metrics_url}   Stop: Ctrl-C",
     )
 

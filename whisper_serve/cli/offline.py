@@ -1,4 +1,4 @@
-"""`transcribe`: without a server."""
+"""`transcribe`: without a server, or at one."""
 
 from __future__ import annotations
 
@@ -54,8 +54,15 @@ def transcribe(
     vad: Annotated[bool, typer.Option("--vad/--no-vad", help="Find speech first; off for music or odd audio.")] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     dtype: Dtype = "auto",
+    url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Let a server do it: grpc://HOST:9000, or http://HOST:8000 for OpenAI's API."),
+    ] = None,
+    api_key: Annotated[
+        str | None, typer.Option(envvar=["WHISPER_API_KEY", "OPENAI_API_KEY"], help="With --url: the server's key.")
+    ] = None,
 ) -> None:
-    """Transcribe recordings in this process, without a server.
+    """Transcribe recordings in this process, without a server, or with --url at one.
 
     The windows of all recordings fill the model's batches together. A recording that fails is named and does not stop
     the others; the command then ends with exit code 1.
@@ -73,13 +80,9 @@ def transcribe(
     * `whisper-serve transcribe rede.ogg --task translate --language de --model turbo`
 
     * `whisper-serve transcribe interview.mp3 --language auto-per-window --format verbose_json`
-    """
-    from whisper_serve.engine import Engine
-    from whisper_serve.engine.weights import load_weights
-    from whisper_serve.offline import transcribe_files
-    from whisper_serve.request import FileRequest
-    from whisper_serve.transcriber import Transcriber
 
+    * `whisper-serve transcribe talk.mp3 --url grpc://127.0.0.1:9000`
+    """
     fields = {"response_format": response_format, "task": task, "language": language, "prompt": prompt}
     fields |= {"temperature": str(temperature), "vad_filter": str(vad)}
     fields |= {"hotwords": hotwords, "suppress_tokens": suppress_tokens}
@@ -96,9 +99,29 @@ def transcribe(
     fields["highlight_words"] = str(highlight_words)
     granularities = ("segment", "word") if words else ("segment",)
     lists = [("timestamp_granularities[]", one) for one in granularities]
-    request = FileRequest.from_form([*fields.items(), *lists])
+    form = [*fields.items(), *lists]
     if output_dir is not None:
         output_dir.mkdir(parents=True, exist_ok=True)
-    transcriber = Transcriber(Engine.load(load_weights(model), device, dtype))
-    if transcribe_files(transcriber, files, request, err, output_dir):
+    if url is None:
+        failed = _transcribe_here(files, form, output_dir, model, device, dtype)
+    else:
+        from whisper_serve.remote import transcribe_at
+
+        named = [("model", model)] if model != "default" else []
+        failed = transcribe_at(url, files, [*form, *named], err, output_dir, key=api_key)
+    if failed:
         raise typer.Exit(1)
+
+
+def _transcribe_here(
+    files: list[Path], form: list[tuple[str, str]], output_dir: Path | None, model: str, device: str, dtype: str
+) -> list[Path]:
+    from whisper_serve.engine import Engine
+    from whisper_serve.engine.weights import load_weights
+    from whisper_serve.offline import transcribe_files
+    from whisper_serve.request import FileRequest
+    from whisper_serve.transcriber import Transcriber
+
+    request = FileRequest.from_form(form)
+    transcriber = Transcriber(Engine.load(load_weights(model), device, dtype))
+    return transcribe_files(transcriber, files, request, err, output_dir)

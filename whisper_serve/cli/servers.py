@@ -49,8 +49,12 @@ def serve(
     gateway_port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Port of OpenAI's API. [default: WHISPER_PORT, 8000]")
     ] = None,
+    gateway_grpc_port: Annotated[
+        str | None,
+        typer.Option(metavar="PORT|off", help="Port of the gRPC service. [default: WHISPER_GRPC_PORT, 9000]"),
+    ] = None,
 ) -> None:
-    """Serve a model until Ctrl-C: OpenAI's API on port 8000, and TorchServe behind it.
+    """Serve a model until Ctrl-C: OpenAI's API on port 8000, the same over gRPC on port 9000, TorchServe behind them.
 
     The archive is built first if it is not there. "Ready" is printed once real requests can be answered. What dies is
     started again. At the end running requests may finish; a second Ctrl-C does not wait for them.
@@ -80,7 +84,9 @@ def serve(
     if not gateway:
         supervise(config, say, direct_hints(endpoints, name))
         return
-    front = gateway_config(endpoints.grpc_target, name, gateway_host, gateway_port, alias_of(model))
+    front = gateway_config(
+        endpoints.grpc_target, name, alias_of(model), host=gateway_host, port=gateway_port, grpc_port=gateway_grpc_port
+    )
     supervise(config, say, gateway_hints(front, endpoints), GatewayKeeper(front, say))
 
 
@@ -134,7 +140,9 @@ def alias_of(model: str) -> str:
     return "base" if model in ("default", "trial") else Path(model).name.replace(",", " ")
 
 
-def gateway_config(torchserve: str, model: str, host: str | None, port: int | None, alias: str) -> GatewayConfig:
+def gateway_config(
+    torchserve: str, model: str, alias: str, *, host: str | None, port: int | None, grpc_port: str | None
+) -> GatewayConfig:
     """How the gateway is to run; `alias` is another name of the model, unless the environment names all.
 
     Raises SettingsError now rather than in the process that it will be.
@@ -142,13 +150,14 @@ def gateway_config(torchserve: str, model: str, host: str | None, port: int | No
     from whisper_serve.gateway.settings import GatewaySettings
     from whisper_serve.serving.gateway_process import GatewayConfig
 
-    asked = {"torchserve_grpc": torchserve, "model": model, "host": host, "port": port}
+    asked = {"torchserve_grpc": torchserve, "model": model, "host": host, "port": port, "grpc_port": grpc_port}
     settings = GatewaySettings.read({name: value for name, value in asked.items() if value is not None})
     return GatewayConfig(
         torchserve,
         model,
         settings.host,
         settings.port,
+        settings.grpc_port,
         settings.drain_seconds,
         keys=settings.keys_file is not None,
         environment={"WHISPER_MODEL_ALIASES": f"whisper-1,{alias}", **os.environ},

@@ -17,8 +17,8 @@ from whisper_serve.gateway.failures import ModelNotFound
 from whisper_serve.gateway.service import Run, Service
 from whisper_serve.gateway.settings import GatewaySettings
 from whisper_serve.gateway.streaming import EventStream
-from whisper_serve.gateway.uploads import Limits, Upload, open_upload
-from whisper_serve.gateway.work import Work
+from whisper_serve.gateway.uploads import Limits, open_upload
+from whisper_serve.gateway.work import Work, work_of
 from whisper_serve.request import FileRequest
 from whisper_serve.speech import RESPONSE_FORMATS, WindowTranscript, language_name, render
 
@@ -39,7 +39,7 @@ class AudioAnswer(Response):
             async with open_upload(Headers(scope=scope), body_of(receive), limits) as upload:
                 check_model(upload.fields, self._service.settings)
                 asked = FileRequest.from_form((*upload.fields, ("task", self.task)))
-                work = self._work(upload, asked, scope["client_name"])
+                work = work_of(asked, upload.file, upload.size, scope["client_name"])
                 scope["response_format"] = "sse" if asked.stream else asked.response_format
                 await while_connected(receive, self._answer(work, asked, scope, receive, send))
 
@@ -68,17 +68,6 @@ class AudioAnswer(Response):
                     first = False
         if stream.succeeded:
             self._service.metrics.transcribed(run.transcript(), self._took())
-
-    def _work(self, upload: Upload, asked: FileRequest, client: str) -> Work:
-        return Work(
-            source=upload.file,
-            options=asked.options,
-            vad=asked.vad,
-            condition_on_previous_text=asked.condition_on_previous_text,
-            language_per_window=asked.language_per_window,
-            client=client,
-            size_bytes=upload.size,
-        )
 
     def _took(self) -> float:
         return time.monotonic() - self._started

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -17,6 +17,7 @@ from whisper_serve.gateway.keys import KeyRing
 from whisper_serve.gateway.lifecycle import Lifecycle
 from whisper_serve.gateway.metrics import Metrics
 from whisper_serve.gateway.routes import add_routes
+from whisper_serve.gateway.rpc.server import RpcServer
 from whisper_serve.gateway.service import PipelineLike, Service
 from whisper_serve.gateway.settings import GatewaySettings
 from whisper_serve.gateway.telemetry import Telemetry
@@ -25,6 +26,8 @@ DESCRIPTION = """Speech to text with OpenAI's Whisper: any client of OpenAI's au
 
 What can be got answers HEAD too. A path that is not listed here is answered 404, a method that a path does not have
 405 with `Allow`; both with the body and the `x-request-id` of all errors.
+
+Live audio goes to a WebSocket at `/v1/audio/stream`, which this page cannot describe: see docs/live.md.
 """
 
 
@@ -35,17 +38,19 @@ def create_app(
     metrics: Metrics | None = None,
     lifecycle: Lifecycle | None = None,
 ) -> FastAPI:
-    """The application; its lifespan starts and closes the pipeline.
+    """The application; its lifespan starts and closes the pipeline, and the gRPC server, which is its `state.rpc`.
 
     Raises:
         KeysError: the file of keys cannot be read.
     """
     service = Service(settings, pipeline, metrics or Metrics(), lifecycle or Lifecycle())
     keys = KeyRing(settings.keys_file) if settings.keys_file else None
+    rpc = None if settings.grpc_port is None else RpcServer(service, keys, settings.grpc_port)
     app = FastAPI(
         title="Whisper", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None,
-        lifespan=_lifespan(pipeline), redirect_slashes=False,
+        lifespan=_lifespan(pipeline, rpc), redirect_slashes=False,
     )  # fmt: skip
+    app.state.rpc = rpc
     add_routes(app, service)
     app.add_exception_handler(HTTPException, _raise_on)
     app.add_middleware(Authentication, keys=keys)
@@ -55,14 +60,16 @@ def create_app(
     return app
 
 
-def _lifespan(pipeline: PipelineLike) -> Any:
+def _lifespan(pipeline: PipelineLike, rpc: RpcServer | None) -> Any:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await pipeline.start()
-        try:
+        async with AsyncExitStack() as stack:
+            await pipeline.start()
+            stack.push_async_callback(pipeline.close)
+            if rpc:
+                stack.push_async_callback(rpc.stop)
+                await rpc.start()
             yield
-        finally:
-            await pipeline.close()
 
     return lifespan
 

@@ -12,6 +12,8 @@ from whisper_serve.gateway.keys import KeyRing
 
 GUARDED: Final = "/v1/"
 """Paths that need a key; what tells of the server's health does not."""
+KEY_PROTOCOL: Final = "openai-insecure-api-key."
+"""What OpenAI's clients put before a key that is sent as a WebSocket's subprotocol."""
 
 
 class Authentication:
@@ -22,18 +24,37 @@ class Authentication:
         self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] in ("http", "websocket"):
             scope["client_name"] = self._name(scope)
         await self._app(scope, receive, send)
 
     def _name(self, scope: Scope) -> str:
-        if self._keys is None or not scope["path"].startswith(GUARDED):
-            address = scope.get("client")
-            return f"address {address[0]}" if address else "anonymous"
-        entry = self._keys.find(_bearer(Headers(scope=scope).get("authorization", "")))
-        if entry is None:
-            raise Unauthorized("the API key is not known here")
-        return f"key {entry.id}"
+        keys = self._keys if scope["path"].startswith(GUARDED) else None
+        address = scope.get("client")
+        authorization = _offered(scope) or Headers(scope=scope).get("authorization", "")
+        return client_name(keys, authorization, address[0] if address else None)
+
+
+def client_name(keys: KeyRing | None, authorization: str, address: str | None) -> str:
+    """Who sent a header `authorization` from an address.
+
+    Raises:
+        Unauthorized: keys are used, and this is none of them.
+    """
+    if keys is None:
+        return f"address {address}" if address else "anonymous"
+    entry = keys.find(_bearer(authorization))
+    if entry is None:
+        raise Unauthorized("the API key is not known here")
+    return f"key {entry.id}"
+
+
+def _offered(scope: Scope) -> str | None:
+    """The header `authorization` for a key among a WebSocket's subprotocols: a browser's WebSocket sends no header."""
+    for protocol in scope.get("subprotocols", ()):
+        if protocol.startswith(KEY_PROTOCOL):
+            return f"Bearer {protocol[len(KEY_PROTOCOL) :]}"
+    return None
 
 
 def _bearer(header: str) -> str:

@@ -7,6 +7,7 @@ GatewayError
 ├── NotFound             404  no such route
 │   └── ModelNotFound    404  no such model
 ├── UploadTooSlow        408  no data came for too long
+├── StreamIdle           408  nothing came of a live stream for too long
 ├── PoisonWindow         422  a window ended the worker that computed it, twice
 ├── Overloaded           429  more audio waits than is accepted, or this client has its share
 ├── Refused              4xx  the model server refused a window, in its own words
@@ -73,6 +74,15 @@ class UploadTooSlow(GatewayError):
     """No data of the body came for too long; sending it again as slowly would end the same."""
 
     status, type, code, should_retry = 408, "invalid_request_error", "upload_too_slow", False
+
+
+class StreamIdle(GatewayError):
+    """Nothing came of a live stream for too long."""
+
+    status, type, code = 408, "invalid_request_error", "stream_idle"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"no audio came for {seconds:g} seconds: send silence, or end the stream")
 
 
 class PoisonWindow(GatewayError):

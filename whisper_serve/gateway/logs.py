@@ -33,6 +33,11 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+def _is_no_access(record: logging.LogRecord) -> bool:
+    """uvicorn logs each WebSocket with its query, in which there may be a prompt; the gateway logs it without."""
+    return '"WebSocket %s"' not in str(record.msg)
+
+
 def configure(level: str) -> None:
     """Send all logs, uvicorn's too, to standard error as JSON; requests are logged by the gateway itself."""
     logging.config.dictConfig(
@@ -40,11 +45,12 @@ def configure(level: str) -> None:
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {"json": {"()": JsonFormatter}},
+            "filters": {"websockets": {"()": lambda: _is_no_access}},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
             "root": {"level": level.upper(), "handlers": ["stderr"]},
             "loggers": {
                 "uvicorn": {"handlers": [], "propagate": True},
-                "uvicorn.error": {"handlers": [], "propagate": True},
+                "uvicorn.error": {"handlers": [], "propagate": True, "filters": ["websockets"]},
                 "uvicorn.access": {"handlers": [], "propagate": False},
             },
         }

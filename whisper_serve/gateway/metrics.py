@@ -25,6 +25,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._requests()
         self._windows()
+        self._live()
         build = self._gauge("build_info", "What runs here; always 1.", ["version", "python"])
         build.labels(__version__, platform.python_version()).set(1)
 
@@ -48,6 +49,13 @@ class Metrics:
         self._searching = self._counter("vad_seconds", "Time spent finding speech and cutting windows.")
         self._waiting = self._gauge("queued_audio_seconds", "Audio that waits to be sent.")
         self._in_flight = self._gauge("in_flight_audio_seconds", "Audio at the model server.")
+
+    def _live(self) -> None:
+        self._streams = self._gauge("live_streams", "Live streams that are open.")
+        self._live_audio = self._counter("live_audio_seconds", "Audio of live streams.")
+        self._interim = self._histogram("live_interim_seconds", "Until an interim result came.", LATENCIES)
+        self._skipped = self._counter("live_interims_skipped", "Interim results left out because of load.")
+        self._final = self._histogram("live_final_seconds", "From an utterance's end to its final text.", LATENCIES)
 
     def window_sent(self, seconds: float) -> None:
         """A window of so much audio goes to the model server."""
@@ -83,6 +91,12 @@ class Metrics:
         self._answered.labels(route, str(status), response_format).inc()
         self._latency.labels(route, f"{status // 100}xx").observe(took)
 
+    def call_ended(self, method: str, code: str, took: float) -> None:
+        """A gRPC call ended; the code is the name of its status. It counts among the requests."""
+        self._running.dec()
+        self._answered.labels(method, code, "grpc").inc()
+        self._latency.labels(method, code).observe(took)
+
     def rejected(self, reason: str) -> None:
         """A request was refused; the reason is an error's code."""
         self._rejected.labels(reason).inc()
@@ -96,6 +110,30 @@ class Metrics:
         self._audio.inc(transcript.duration)
         if transcript.duration > 0:
             self._factor.observe(took / transcript.duration)
+        self._count_dropped(transcript)
+
+    def live_streams(self, count: int) -> None:
+        """So many live streams are open."""
+        self._streams.set(count)
+
+    def live_audio(self, seconds: float) -> None:
+        """So much audio of a live stream was taken."""
+        self._live_audio.inc(seconds)
+
+    def live_interim(self, took: float) -> None:
+        """An interim result came so many seconds of time after it was asked for."""
+        self._interim.observe(took)
+
+    def live_interim_skipped(self) -> None:
+        """One was left out because the model had other things to do."""
+        self._skipped.inc()
+
+    def live_final(self, took: float, transcript: Transcript) -> None:
+        """A final text came so many seconds of time after its utterance had ended."""
+        self._final.observe(took)
+        self._count_dropped(transcript)
+
+    def _count_dropped(self, transcript: Transcript) -> None:
         for dropped in transcript.dropped:
             self._dropped.labels(dropped.reason).inc()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from whisper_serve.speech import Transcript
+
 
 class Observer(Protocol):
     """Plain methods, called in the event loop; they must not block. All seconds of audio unless said otherwise."""
@@ -23,6 +25,21 @@ class Observer(Protocol):
     def queue(self, seconds_waiting: float, seconds_in_flight: float) -> None:
         """What all requests together still have to do."""
 
+    def live_streams(self, count: int) -> None:
+        """So many live streams are open."""
+
+    def live_audio(self, seconds: float) -> None:
+        """So much audio of a live stream was taken."""
+
+    def live_interim(self, took: float) -> None:
+        """An interim result came so many seconds of time after it was asked for."""
+
+    def live_interim_skipped(self) -> None:
+        """One was left out because the model had other things to do."""
+
+    def live_final(self, took: float, transcript: Transcript) -> None:
+        """A final text came so many seconds of time after its utterance had ended."""
+
 
 class Silent:
     """An observer that keeps nothing."""
@@ -40,4 +57,19 @@ class Silent:
         pass
 
     def queue(self, seconds_waiting: float, seconds_in_flight: float) -> None:
+        pass
+
+    def live_streams(self, count: int) -> None:
+        pass
+
+    def live_audio(self, seconds: float) -> None:
+        pass
+
+    def live_interim(self, took: float) -> None:
+        pass
+
+    def live_interim_skipped(self) -> None:
+        pass
+
+    def live_final(self, took: float, transcript: Transcript) -> None:
         pass

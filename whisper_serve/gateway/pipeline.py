@@ -13,6 +13,7 @@ from whisper_serve.gateway.backend import Backend
 from whisper_serve.gateway.changes import Changes
 from whisper_serve.gateway.decoder import Decoder
 from whisper_serve.gateway.failures import Draining, NotReady
+from whisper_serve.gateway.live.hub import LiveHub, Place
 from whisper_serve.gateway.observer import Observer
 from whisper_serve.gateway.run import Run
 from whisper_serve.gateway.scheduler import Scheduler
@@ -32,6 +33,17 @@ class Pipeline:
         self._scheduler = Scheduler(self._capacity, settings.windows_per_request)
         self._decoders = ThreadPoolExecutor(settings.decode_threads, "decode")
         self._packers = ThreadPoolExecutor(1, "pack")
+        self._listeners = ThreadPoolExecutor(settings.decode_threads, "listen")
+        self._live = LiveHub(
+            settings,
+            self._admission,
+            self._scheduler,
+            backend,
+            observer,
+            listeners=self._listeners,
+            packers=self._packers,
+            addresses=self._addresses,
+        )
         self._draining = False
         self._active = 0
         self._changes = Changes()
@@ -47,6 +59,7 @@ class Pipeline:
         self._draining = True
         await self._backend.close()
         self._decoders.shutdown(wait=False, cancel_futures=True)
+        self._listeners.shutdown(wait=False, cancel_futures=True)
         self._packers.shutdown(wait=False, cancel_futures=True)
 
     async def drain(self, seconds: float) -> bool:
@@ -82,6 +95,19 @@ class Pipeline:
             window = await entry.decoder.next() or await self._first_window(work)
             entry.ticket.decoded(0.0, end=True)
             return await entry.run.detect_language(window)
+
+    @contextmanager
+    def live(self, client: str) -> Iterator[Place]:
+        """Room for a live stream, for as long as the context lasts.
+
+        Raises:
+            Overloaded: there are too many, or too much waits.
+            Draining: the gateway is about to stop.
+        """
+        if self._draining:
+            raise Draining()
+        with self._live.admit(client) as place, self._counted():
+            yield place
 
     @asynccontextmanager
     async def _admitted(self, work: Work) -> AsyncIterator[_Entry]:
@@ -134,7 +160,10 @@ class Pipeline:
 
     def _capacity(self) -> int:
         """Windows that may be in work at once; what is under way while no address answers waits for one."""
-        return self._settings.windows_in_flight * max(1, self._backend.ready_addresses)
+        return self._settings.windows_in_flight * self._addresses()
+
+    def _addresses(self) -> int:
+        return max(1, self._backend.ready_addresses)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response, WebSocket
 from fastapi.responses import JSONResponse
 
 from whisper_serve.gateway.answers import AudioAnswer, LanguageAnswer, TranslationAnswer
 from whisper_serve.gateway.documents import AUDIO_ERRORS, errors, form, success
 from whisper_serve.gateway.failures import Draining, ModelNotFound, NotReady
+from whisper_serve.gateway.live.websocket import stream_audio
 from whisper_serve.gateway.metrics import CONTENT_TYPE
 from whisper_serve.gateway.pages import pages
-from whisper_serve.gateway.service import Service
+from whisper_serve.gateway.service import OWNER, Service
 from whisper_serve.gateway.shapes import Health, Language, Model, ModelList, Transcription, VerboseTranscription
-
-OWNER = "whisper-serve"
 
 
 def add_routes(app: FastAPI, service: Service) -> None:
     """All of them."""
     app.include_router(_audio(service))
+    app.include_router(_live(service))
     app.include_router(_models(service))
     app.include_router(_health(service))
     app.include_router(pages())
@@ -54,6 +54,16 @@ def _audio(service: Service) -> APIRouter:
     async def identify_language() -> Response:
         """Which language is spoken."""
         return LanguageAnswer(service)
+
+    return router
+
+
+def _live(service: Service) -> APIRouter:
+    router = APIRouter()
+
+    @router.websocket("/v1/audio/stream")
+    async def stream(websocket: WebSocket) -> None:
+        await stream_audio(service, websocket)
 
     return router
 

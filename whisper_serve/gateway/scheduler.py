@@ -22,6 +22,11 @@ class Scheduler:
         self._per_request = per_request
         self._lanes: deque[Lane] = deque()
 
+    @property
+    def waiting(self) -> int:
+        """Windows that wait for a slot."""
+        return sum(lane.waiting for lane in self._lanes)
+
     def lane(self) -> Lane:
         """A new request's place in the round."""
         return Lane(self)

@@ -21,6 +21,8 @@ from whisper_serve.gateway.settings import GatewaySettings
 
 logger = logging.getLogger(__name__)
 
+MESSAGE_BYTES: Final = 4 * 1024**2
+"""Largest message of a WebSocket."""
 LAST_BYTES_SECONDS: Final = 5
 """How long answers may take to leave once their work has ended or was given up."""
 
@@ -48,7 +50,10 @@ def uvicorn_config(app: Any, settings: GatewaySettings) -> uvicorn.Config:
         port=settings.port,
         loop="uvloop",
         http="httptools",
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=MESSAGE_BYTES,
+        ws_ping_timeout=None,  # pongs wait with the audio that is not read yet; who says nothing ends as idle
+        ws_per_message_deflate=False,
         lifespan="on",
         log_config=None,
         access_log=False,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from whisper_serve.gateway.lifecycle import Lifecycle
+from whisper_serve.gateway.live.hub import Place
 from whisper_serve.gateway.metrics import Metrics
 from whisper_serve.gateway.settings import GatewaySettings
 from whisper_serve.gateway.work import Part, Work
 from whisper_serve.speech import Transcript, WindowTranscript
+
+OWNER: Final = "whisper-serve"
+"""Who is told to own the models."""
 
 
 class Run(Protocol):
@@ -37,6 +41,8 @@ class PipelineLike(Protocol):
     async def drain(self, seconds: float) -> object: ...
 
     def open(self, work: Work) -> AbstractAsyncContextManager[Run]: ...
+
+    def live(self, client: str) -> AbstractContextManager[Place]: ...
 
     async def detect_language(self, work: Work) -> WindowTranscript: ...
 

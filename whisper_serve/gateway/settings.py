@@ -21,6 +21,9 @@ class GatewaySettings(Settings):
 
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0: any free one.")
+    grpc_port: int | None = Field(
+        9000, ge=0, le=65535, description="Port of the gRPC service; 0: any free one; off: there is none."
+    )
     torchserve_grpc: str = Field(
         "127.0.0.1:7070",
         pattern=r"^(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):\d{1,5}$",
@@ -42,6 +45,16 @@ class GatewaySettings(Settings):
     max_requests_per_client: int = Field(64, ge=1, description="Requests of one client in work at once.")
     max_bytes_per_client: int = Field(2 * GIB, gt=0, description="Uploaded bytes of one client in work at once.")
     decode_threads: int = Field(2, ge=1, le=256, description="Files that are decoded at the same time.")
+    live_streams: int = Field(64, ge=0, description="Live streams at once; 0 takes none.")
+    live_idle_seconds: float = Field(30.0, gt=0, description="How long a live stream may bring nothing.")
+    live_max_seconds: float = Field(4 * 3600.0, gt=0, description="Longest live stream, in seconds of audio.")
+    live_buffer_seconds: float = Field(
+        60.0, gt=0, description="Audio of a live stream that may wait for its text; what comes beyond is read later."
+    )
+    live_interim_seconds: float = Field(1.0, gt=0, description="New audio after which an interim result is made.")
+    live_interim_windows: int = Field(
+        1, ge=0, description="Interim results in work at once at one address, when no more else is; 0 makes none."
+    )
     drain_seconds: float = Field(30.0, ge=0, description="How long running requests may take to finish at the end.")
     keys_file: Path | None = Field(None, description="File of API keys; without one no key is asked for.")
     keepalive_seconds: float = Field(15.0, gt=0, description="Longest silence in a stream of events.")
@@ -67,6 +80,11 @@ class GatewaySettings(Settings):
         if isinstance(value, str):
             return tuple(name.strip() for name in value.split(",") if name.strip())
         return value
+
+    @field_validator("grpc_port", mode="before")
+    @classmethod
+    def _switch_off(cls, value: object) -> object:
+        return None if isinstance(value, str) and value.strip().lower() == "off" else value
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import logging
 import re
 import secrets
 import time
+from http import HTTPStatus
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -19,6 +20,8 @@ from whisper_serve.gateway.replies import CLIENT_GONE, ClientGone, error_reply, 
 logger = logging.getLogger(__name__)
 
 _ID: Final = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+_BEGINNINGS: Final = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
+"""Messages with which an answer begins."""
 _QUIET: Final = frozenset({"/livez", "/readyz", "/metrics"})
 """Asked every few seconds, and logged only for those who look closely."""
 
@@ -31,10 +34,10 @@ class Telemetry:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        number = _request_id(scope)
+        number = fit_request_id(Headers(scope=scope).get("x-request-id", ""))
         token = request_id.set(number)
         exchange = _Exchange(receive, send, number)
         self._metrics.request_began()
@@ -67,7 +70,7 @@ class Telemetry:
         logger.log(
             logging.DEBUG if route in _QUIET else logging.INFO,
             "%s %s",
-            scope["method"],
+            scope.get("method", "WEBSOCKET"),
             scope["path"],
             extra={"status": status, "seconds": round(took, 3), "client_name": scope.get("client_name")},
         )
@@ -91,13 +94,13 @@ class _Exchange:
         return message
 
     async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
+        if message["type"] in _BEGINNINGS:
+            self.status = message.get("status", HTTPStatus.SWITCHING_PROTOCOLS)
+            message.setdefault("headers", [])
             MutableHeaders(scope=message)["x-request-id"] = self._number
         await self._send(message)
 
 
-def _request_id(scope: Scope) -> str:
+def fit_request_id(given: str) -> str:
     """The caller's, if it is fit for a log; else a new one."""
-    given = Headers(scope=scope).get("x-request-id", "")
     return given if _ID.fullmatch(given) else f"req_{secrets.token_hex(16)}"

@@ -5,20 +5,16 @@ The names that files are sent with are never used for anything, so no name can d
 
 from __future__ import annotations
 
-import asyncio
-import tempfile
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from io import BytesIO
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from whisper_serve.gateway.failures import BadUpload, UploadTooLarge, UploadTooSlow
-from whisper_serve.gateway.timing import within
+from whisper_serve.gateway.failures import BadUpload, UploadTooLarge
+from whisper_serve.gateway.spool import Spool, paced
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -28,8 +24,6 @@ MAX_FIELD_BYTES: Final = 64 * 1024
 MAX_HEADER_BYTES: Final = 16 * 1024
 MAX_BOUNDARY_BYTES: Final = 70
 """RFC 2046, section 5.1.1."""
-LEAST_RATE: Final = 1024.0
-"""Bytes a second that a body has to bring on average, so that a trickle does not last for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +65,7 @@ async def open_upload(headers: Mapping[str, str], body: AsyncIterator[bytes], li
         yield Upload(tuple(form.fields), form.spool.file, form.spool.size)
     finally:
         if form.spool:
-            form.spool.file.close()
+            form.spool.close()
 
 
 def _boundary(headers: Mapping[str, str]) -> bytes:
@@ -95,16 +89,8 @@ def _too_large(limits: Limits) -> UploadTooLarge:
 
 
 async def _feed(parser: MultipartParser, form: _Form, body: AsyncIterator[bytes], limits: Limits) -> None:
-    received, started = 0, time.monotonic()
-    chunks = body.__aiter__()
-    while True:
-        left = started + limits.idle_seconds + received / LEAST_RATE - time.monotonic()
-        try:
-            chunk = await within(min(left, limits.idle_seconds), anext(chunks))
-        except StopAsyncIteration:
-            return
-        except TimeoutError as error:
-            raise UploadTooSlow("the body came too slowly or not at all") from error
+    received = 0
+    async for chunk in paced(body, len, limits.idle_seconds):
         received += len(chunk)
         if received > limits.body_bytes:
             raise _too_large(limits)
@@ -115,34 +101,12 @@ async def _feed(parser: MultipartParser, form: _Form, body: AsyncIterator[bytes]
         await form.flush()
 
 
-@dataclass(slots=True)
-class _Spool:
-    """Bytes in memory up to ``limit``, then in a file without a name."""
-
-    limit: int
-    file: BinaryIO = field(default_factory=BytesIO)
-    size: int = 0
-
-    @property
-    def on_disk(self) -> bool:
-        return not isinstance(self.file, BytesIO)
-
-    def write(self, data: bytes) -> None:
-        if not self.on_disk and self.size + len(data) > self.limit:
-            held = self.file
-            self.file = tempfile.TemporaryFile("w+b")  # noqa: SIM115  (closed by open_upload)
-            held.seek(0)
-            self.file.write(held.read())
-        self.file.write(data)
-        self.size += len(data)
-
-
 class _Form:
-    """What the parser finds. ``flush`` writes what came of the file, outside of the event loop where that may block."""
+    """What the parser finds. ``flush`` writes what came of the file."""
 
     def __init__(self, memory_bytes: int) -> None:
         self.fields: list[tuple[str, str]] = []
-        self.spool: _Spool | None = None
+        self.spool: Spool | None = None
         self.ended = False
         self._memory_bytes = memory_bytes
         self._parts = 0
@@ -165,10 +129,7 @@ class _Form:
             return
         data = bytes(self._pending)
         self._pending.clear()
-        if self.spool.on_disk or self.spool.size + len(data) > self._memory_bytes:
-            await _finish_even_if_cancelled(self.spool, data)
-        else:
-            self.spool.write(data)
+        await self.spool.write(data)
 
     def _on_part_begin(self) -> None:
         self._parts += 1
@@ -210,7 +171,7 @@ class _Form:
     def _begin_file(self) -> None:
         if self.spool is not None:
             raise BadUpload("there is more than one file: send one in each request", param="file")
-        self.spool = _Spool(self._memory_bytes)
+        self.spool = Spool(self._memory_bytes)
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._is_audio:
@@ -235,13 +196,3 @@ class _Form:
 
     def _on_end(self) -> None:
         self.ended = True
-
-
-async def _finish_even_if_cancelled(spool: _Spool, data: bytes) -> None:
-    """Write in a thread, and stay until it is done: the file is closed behind it."""
-    writing = asyncio.ensure_future(asyncio.to_thread(spool.write, data))
-    try:
-        await asyncio.shield(writing)
-    except asyncio.CancelledError:
-        await asyncio.wait([writing])
-        raise

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from whisper_serve.request import FileRequest
 from whisper_serve.speech import VadOptions, WindowTranscript
 from whisper_serve.wire import WindowOptions
 
@@ -24,6 +25,19 @@ class Work:
     """Each window in a language of its own, rather than the file in one."""
     client: str = "anonymous"
     size_bytes: int = 0
+
+
+def work_of(asked: FileRequest, source: BinaryIO, size_bytes: int, client: str) -> Work:
+    """What is asked of a file that a client sent."""
+    return Work(
+        source=source,
+        options=asked.options,
+        vad=asked.vad,
+        condition_on_previous_text=asked.condition_on_previous_text,
+        language_per_window=asked.language_per_window,
+        client=client,
+        size_bytes=size_bytes,
+    )
 
 
 @dataclass(frozen=True, slots=True)

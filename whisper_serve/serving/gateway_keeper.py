@@ -35,11 +35,12 @@ class GatewayKeeper:
         self._thread = threading.Thread(target=self._keep, name="gateway-keeper", daemon=True)
 
     def __enter__(self) -> GatewayKeeper:
-        if not is_free(self._config.host, self._config.port):
-            raise PortsBusy(
-                f"Another program already listens on the gateway's port ({self._config.port}): stop it or choose "
-                "another with --gateway-port."
-            )
+        for port, option in ((self._config.port, "--gateway-port"), (self._config.grpc_port, "--gateway-grpc-port")):
+            if port is not None and not is_free(self._config.host, port):
+                raise PortsBusy(
+                    f"Another program already listens on the gateway's port ({port}): stop it or choose another with "
+                    f"{option}."
+                )
         self._thread.start()
         return self
 

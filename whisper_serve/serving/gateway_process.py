@@ -22,15 +22,16 @@ PROBE_SECONDS = 2.0
 class GatewayConfig:
     """Where the gateway listens, and what it stands before.
 
-    `torchserve` is TorchServe's gRPC address, `model` the model's name there. `drain_seconds` is how long running
-    requests may take to finish at the end, `keys` whether they need a key. All other settings are in `environment`,
-    as WHISPER_….
+    `torchserve` is TorchServe's gRPC address, `model` the model's name there. `grpc_port` is None where there is no
+    gRPC service. `drain_seconds` is how long running requests may take to finish at the end, `keys` whether they need
+    a key. All other settings are in `environment`, as WHISPER_….
     """
 
     torchserve: str
     model: str = "whisper"
     host: str = "127.0.0.1"
     port: int = 8000
+    grpc_port: int | None = None
     drain_seconds: float = 30.0
     keys: bool = False
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
@@ -38,12 +39,28 @@ class GatewayConfig:
     @property
     def url(self) -> str:
         """The address as a client on this machine uses it."""
+        return f"http://{self._host}:{self.port}"
+
+    @property
+    def grpc_target(self) -> str | None:
+        """The gRPC address as a client on this machine uses it."""
+        return None if self.grpc_port is None else f"{self._host}:{self.grpc_port}"
+
+    @property
+    def _host(self) -> str:
         host = reachable(self.host)
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        return f"[{host}]" if ":" in host else host
 
     def command(self) -> list[str]:
         """The command line of the process."""
-        options = {"host": self.host, "port": self.port, "torchserve": self.torchserve, "name": self.model}
+        grpc_port = "off" if self.grpc_port is None else self.grpc_port
+        options = {
+            "host": self.host,
+            "port": self.port,
+            "grpc-port": grpc_port,
+            "torchserve": self.torchserve,
+            "name": self.model,
+        }
         arguments = [f"--{name}={value}" for name, value in options.items()]
         return [sys.executable, "-m", "whisper_serve", "gateway", *arguments]
 

@@ -47,15 +47,23 @@ WAV_UNKNOWN_SIZES = frozenset({b"\xff\xff\xff\xff", b"\x00\x00\x00\x00"})
 
 @final
 class AudioStream:
-    """Iterator over a file's first audio stream in blocks of about a second, decoded as they are asked for.
+    """Iterator over a file's first audio stream in blocks of `block_samples`, decoded as they are asked for.
 
     `warnings` says, once the iteration is over, what was wrong with a file that was decoded all the same.
     Iterating raises AudioTooLong when the limit is passed, and AudioTooShort at the end of less than the least.
     Use it as a context manager, or `close` it.
     """
 
-    def __init__(self, source: Source, *, min_seconds: float = 0.0, max_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        min_seconds: float = 0.0,
+        max_seconds: float | None = None,
+        block_samples: int = BLOCK_SAMPLES,
+    ) -> None:
         self.samples = 0
+        self._block_samples = block_samples
         self.warnings: list[str] = []
         self._min_seconds, self._max_seconds = min_seconds, max_seconds
         self._reader = Reader(source)
@@ -120,7 +128,7 @@ class AudioStream:
             raise AudioTooLong(self._max_seconds)
 
     def _decode(self, container: InputContainer) -> Iterator[Audio]:
-        converter = _Converter()
+        converter = _Converter(self._block_samples)
         seconds = 0.0
         for frame in self._frames(container):
             seconds += frame.samples / _checked_rate(frame)
@@ -189,7 +197,8 @@ def load_audio(source: Source, *, max_seconds: float | None = None) -> Audio:
 class _Converter:
     """Frames of any rate, sample format and layout, which may change on the way, to blocks of `Audio`."""
 
-    def __init__(self) -> None:
+    def __init__(self, block_samples: int) -> None:
+        self._block_samples = block_samples
         self._input: tuple[int, str, str] | None = None
         self._resampler: av.AudioResampler | None = None
         self._channels = 1
@@ -220,7 +229,7 @@ class _Converter:
             format="s16" if mixed else "flt",
             layout="mono" if mixed else frame.layout.name,
             rate=SAMPLE_RATE,
-            frame_size=BLOCK_SAMPLES,
+            frame_size=self._block_samples,
         )
 
     def _block(self, frame: av.AudioFrame) -> Audio:

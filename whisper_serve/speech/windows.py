@@ -114,7 +114,7 @@ def cut_windows(
     `overlap` no two windows share anything, and a word may be cut in two. The windows do not depend on the
     sizes of the blocks, of which no more than two windows' worth is held.
     """
-    history = _History(overlap)
+    history = History(overlap)
     pieces = _whole(blocks, history) if vad is None else _speech(blocks, vad, model or SileroVad(), history)
     before = 0
     for index, (piece, audio) in enumerate(pieces):
@@ -123,7 +123,7 @@ def cut_windows(
 
 
 def _speech(
-    blocks: Iterable[Audio], vad: VadOptions, model: SpeechModel, history: _History
+    blocks: Iterable[Audio], vad: VadOptions, model: SpeechModel, history: History
 ) -> Iterator[tuple[_Piece, Audio]]:
     packer = _Packer(vad, history)
     for samples, probabilities in chunks(blocks, model):
@@ -136,7 +136,7 @@ def _speech(
         yield piece, history.samples(piece)
 
 
-def _whole(blocks: Iterable[Audio], history: _History) -> Iterator[tuple[_Piece, Audio]]:
+def _whole(blocks: Iterable[Audio], history: History) -> Iterator[tuple[_Piece, Audio]]:
     start = 0
     for samples in rechunk(blocks, WINDOW_SAMPLES // 2):
         history.append(samples, [])
@@ -153,10 +153,10 @@ def _whole(blocks: Iterable[Audio], history: _History) -> Iterator[tuple[_Piece,
         yield piece, history.samples(piece)
 
 
-class _History:
+class History:
     """The last stretch of the audio with the probabilities of its frames."""
 
-    def __init__(self, overlapping: bool) -> None:
+    def __init__(self, overlapping: bool = False) -> None:
         self._overlapping = overlapping
         self._samples: list[Audio] = []
         self._probabilities: list[float] = []
@@ -224,7 +224,7 @@ class _Packer:
     Every decision depends on nothing but the frames up to it, so it is the same however they arrive.
     """
 
-    def __init__(self, vad: VadOptions, history: _History) -> None:
+    def __init__(self, vad: VadOptions, history: History) -> None:
         self._tracker = SpanTracker(vad)
         self._padding = vad.padding_ms * SAMPLE_RATE // 1000
         self._history = history

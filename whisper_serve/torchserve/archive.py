@@ -33,10 +33,12 @@ _LEFT_OUT = {
     "__pycache__",
     "_data",
     "cli.py",
+    "client",
     "evaluation",
     "gateway",
     "offline.py",
     "py.typed",
+    "speech_v1",
     "torchserve",
 }
 
