@@ -16,7 +16,6 @@ from typing import Final, TypeVar
 import torch
 from torch import Tensor
 from whisper.audio import N_SAMPLES_PER_TOKEN
-from whisper.utils import compression_ratio
 
 from .alignment import Said, default_heads, token_times
 from .attention_cache import KeyValueCache
@@ -32,15 +31,15 @@ from .devices import (
     resolve_graphs,
     resolve_precision,
 )
-from .fallback import is_silence, needs_fallback
+from .fallback import needs_fallback
 from .features import log_mel, pad_windows
 from .graph_decoding import GraphDecoder
 from .graphs import CudaGraphs, MakeGraphs
 from .guard import believed
+from .judging import decoding_of
 from .language import detect_by_group, detect_languages
 from .model import WhisperModel
 from .options import DecodingOptions
-from .repetition import find_cycle
 from .results import DecodedSegment, DecodingResult, LanguageDetection, WindowResult
 from .sample_decoding import BestOfDecoder
 from .segments import SECONDS_PER_TIMESTAMP
@@ -276,7 +275,7 @@ class Engine:
 
     def _accept(self, task: WindowTask, prompt: Prompt, sampled: Sampled, attempt: int) -> bool:
         """Add a decoding to the task, unless it is poor and there is another temperature to try."""
-        decoding = self._decoding(task, prompt, sampled)
+        decoding = decoding_of(task, prompt, sampled, self.tokenizer)
         if attempt + 1 < len(task.options.temperatures) and needs_fallback(decoding, task.options):
             task.fallbacks += 1
             return False
@@ -316,33 +315,6 @@ class Engine:
             patience=options.patience,
             length_penalty=options.length_penalty,
             reach=max(0, int((task.duration - SHORTEST_REMAINDER) / SECONDS_PER_TIMESTAMP)) if to_the_end else 0,
-        )
-
-    def _decoding(self, task: WindowTask, prompt: Prompt, sampled: Sampled) -> DecodingResult:
-        """The row's result; if what it said when it had to go on is poor, only what it said before."""
-        decoding = self._as_decoding(task, prompt, sampled)
-        if sampled.urged_at is not None:
-            further = self._as_decoding(task, prompt, sampled.since(sampled.urged_at))
-            wordless = not any(map(str.isalnum, self.tokenizer.decode(further.tokens)))
-            poor = needs_fallback(further, task.options) or is_silence(further, task.options)
-            if wordless or poor or not further.finished:
-                return self._as_decoding(task, prompt, sampled.until(sampled.urged_at))
-        return decoding
-
-    def _as_decoding(self, task: WindowTask, prompt: Prompt, sampled: Sampled) -> DecodingResult:
-        text = self.tokenizer.decode_with_special(sampled.tokens).strip()
-        return DecodingResult(
-            tokens=sampled.tokens,
-            token_logprobs=sampled.logprobs,
-            text=text,
-            language=task.language,
-            language_probability=task.language_probability,
-            temperature=prompt.temperature,
-            avg_logprob=sampled.sum_logprob / (len(sampled.tokens) + 1),
-            compression_ratio=compression_ratio(text),
-            no_speech_prob=sampled.no_speech_prob,
-            finished=sampled.finished,
-            loops=find_cycle([token for token in sampled.tokens if token < self.tokenizer.eot]) is not None,
         )
 
     def _take_segments(self, tasks: Sequence[WindowTask], features: Tensor) -> list[WindowTask]:
