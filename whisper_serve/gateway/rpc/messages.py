@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from whisper_serve.gateway.work import Part
 from whisper_serve.request import FileRequest
@@ -14,13 +15,14 @@ from whisper_serve.speech_v1 import speech_pb2
 class Segments:
     """Segments of the parts of a file, with the times and numbers that they have in the whole."""
 
-    def __init__(self) -> None:
-        self._count = 0
+    def __init__(self, *, with_language: bool) -> None:
+        self._count, self._with_language = 0, with_language
 
     def of(self, part: Part) -> Iterator[speech_pb2.Segment]:
         """Those of the next part."""
         for one in part.window.segments:
-            yield segment(one.shifted(part.start, self._count), part.window.language)
+            language = part.window.language if self._with_language else ""
+            yield segment(replace(one.shifted(part.start, self._count), language=language))
             self._count += 1
 
 
@@ -40,8 +42,8 @@ def transcription(transcript: Transcript, asked: FileRequest, *, rendered: bool)
     )
 
 
-def segment(one: Segment, language: str = "") -> speech_pb2.Segment:
-    """One segment; `language` is the code of its window's, where the segment does not tell its own."""
+def segment(one: Segment) -> speech_pb2.Segment:
+    """One segment."""
     words = (speech_pb2.Word(word=w.word, start=w.start, end=w.end, probability=w.probability) for w in one.words)
     tokens = (
         speech_pb2.TokenLogprob(token=t.token, token_bytes=bytes(t.bytes), logprob=t.logprob)
@@ -60,7 +62,7 @@ def segment(one: Segment, language: str = "") -> speech_pb2.Segment:
         no_speech_prob=one.no_speech_prob,
         words=words,
         logprobs=tokens,
-        language_code=one.language or language,
+        language_code=one.language,
     )
 
 

@@ -47,7 +47,7 @@ class SpeechService(speech_pb2_grpc.SpeechServiceServicer):
     async def TranscribeStream(self, request: speech_pb2.TranscribeStreamRequest, call: Call) -> None:  # noqa: N802
         """One file in a message, answered segment by segment."""
         asked = read_options(request.options, self._service.settings)
-        segments = Segments()
+        segments = Segments(with_language=asked.language_per_window)
         with self._service.lifecycle.work():
             work = work_of(asked, BytesIO(request.audio), len(request.audio), call.client)
             async with self._service.pipeline.open(work) as run:
