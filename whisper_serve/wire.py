@@ -228,7 +228,7 @@ def unpack_reply(data: bytes) -> WindowTranscript | ErrorReply:
             return ErrorReply(**reply["error"])
         window = reply["window"]
         return WindowTranscript(
-            language=window["language"],
+            language=window.get("language", ""),
             language_probability=window["language_probability"],
             segments=tuple(_segment(segment) for segment in window["segments"]),
             language_probabilities=_probabilities(window.get("language_probabilities")),
