@@ -27,6 +27,9 @@ from whisper_serve.engine.weights import Weights
 from whisper_serve.evaluation.corpus import Sample
 from whisper_serve.speech import WINDOW_SAMPLES, load_audio
 
+# openai-whisper has NumPy sort a tensor.
+pytestmark = pytest.mark.filterwarnings("ignore:__array_wrap__ must accept:DeprecationWarning")
+
 EOT = 50_257
 BEAMS = replace(GREEDY, beam_size=5)
 SAMPLES = replace(GREEDY, temperatures=(0.8,), best_of=3)
@@ -88,7 +91,7 @@ def test_texts_end_where_those_of_openai_whisper_end(
 KINDS = (*ASKED[:5], *MIXED[:4], SAMPLES, replace(SAMPLES, length_penalty=0.5), replace(GREEDY, suppress_tokens=()))
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(chosen=st.lists(st.sampled_from(KINDS), min_size=2, max_size=8), batch_size=st.sampled_from([2, 8]))
 def test_a_batch_of_all_strategies_equals_each_window_alone(
     tiny_engine: Engine, noises: Sequence[Audio], chosen: list[DecodingOptions], batch_size: int
@@ -213,6 +216,7 @@ def test_the_likeliest_is_that_of_openai_whisper(texts: list[tuple[int, float]],
         ({"best_of": 5}, 0.0, Strategy()),
         ({"best_of": 5}, 0.2, Strategy(5)),
         ({"beam_size": 1}, 0.0, Strategy()),
+        ({"beam_size": 2, "patience": 0.5}, 0.0, Strategy(2, beams=True)),
         ({"beam_size": 1, "patience": 2.0}, 0.0, Strategy(1, beams=True)),
     ],
 )
@@ -252,3 +256,29 @@ def test_real_speech_is_found_as_openai_whisper_finds_it(
         theirs = decode_reference(base_reference, window, one)
         assert (ours.tokens, ours.language) == (tuple(theirs.tokens), theirs.language)
         assert ours.avg_logprob == pytest.approx(theirs.avg_logprob, abs=1e-3)
+
+
+@pytest.mark.weights
+def test_hotwords_tell_how_words_are_spelt(base_engine: Engine, clips: dict[str, Sample]) -> None:
+    window = load_audio(clips["en-librispeech-1089-134686-0001.flac"].path)
+    plain = DecodingOptions(language="en", temperatures=(0.0,))
+    options = [plain, replace(plain, hotwords="counsell'd"), replace(plain, hotwords="counsell'd", beam_size=5)]
+    unaware, *aware = base_engine.transcribe([window] * 3, options)
+    spelt = ["".join(segment.text for segment in result.segments) for result in aware]
+    assert "counsell'd" not in "".join(segment.text for segment in unaware.segments)
+    assert all("counsell'd" in text for text in spelt)
+
+
+@pytest.mark.weights
+def test_beams_and_samples_have_words_and_log_probabilities(base_engine: Engine, clips: dict[str, Sample]) -> None:
+    window = load_audio(clips["en-jfk.mp3"].path)
+    asked = DecodingOptions(language="en", temperatures=(0.0,), beam_size=5, word_timestamps=True)
+    options = [asked, replace(asked, temperatures=(0.2,), beam_size=None, best_of=3)]
+    for result in base_engine.transcribe([window] * 2, options):
+        (decoding,) = result.decodings
+        assert (len(decoding.token_logprobs), decoding.finished) == (len(decoding.tokens), True)
+        assert -1 < decoding.avg_logprob < 0
+        assert decoding.no_speech_prob < 0.5
+        words = [word for segment in result.segments for word in segment.words]
+        assert "".join(word.text for word in words).split()[:4] == ["And", "so,", "my", "fellow"]
+        assert words[0].start < words[-1].start < words[-1].end <= 11.1

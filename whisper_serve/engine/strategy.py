@@ -24,10 +24,9 @@ class Strategy:
         """As openai-whisper: beams at temperature 0, so many samples above."""
         if temperature > 0:
             return cls(options.best_of or 1, False, options.suppress_tokens)
+        width = options.beam_size or 1
         # A single beam that stops at its first end of text is greedy.
-        if options.beam_size is not None and max_candidates(options.beam_size, options.patience) > 1:
-            return cls(options.beam_size, True, options.suppress_tokens)
-        return cls(1, False, options.suppress_tokens)
+        return cls(width, width > 1 or max_candidates(width, options.patience) > 1, options.suppress_tokens)
 
     @property
     def is_default(self) -> bool:
