@@ -63,6 +63,7 @@ def test_results_are_those_of_rest(stack: Stack, client: SpeechClient, clips: di
     assert [(word.word.strip(), word.start, word.end) for word in words] == [
         (word["word"].strip(), word["start"], word["end"]) for word in theirs["words"]
     ]
+    path = clips["en-jfk.mp3"].path
     srt = TranscriptionOptions(render=RenderOptions(format="RENDER_FORMAT_SRT", max_line_width=30))
     assert client.transcribe(path, srt).rendered == rest(stack, path, response_format="srt", max_line_width="30")
 
@@ -93,9 +94,8 @@ def test_health_says_serving(stack: Stack) -> None:
 
 
 def test_the_command_line_asks_a_server(stack: Stack, clips: dict[str, Sample]) -> None:
-    for url in (f"grpc://{stack.grpc}", stack.url):
-        command = [*COMMAND, "transcribe", str(clips["en-jfk.mp3"].path), "--url", url]
-        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == JFK + "\n"
+    command = [*COMMAND, "transcribe", str(clips["en-jfk.mp3"].path), "--url", f"grpc://{stack.grpc}"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == JFK + "\n"
 
 
 @pytest.fixture(scope="module")
