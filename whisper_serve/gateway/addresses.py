@@ -24,7 +24,8 @@ Resolve = Callable[[str], Awaitable[frozenset[str]]]
 _OPTIONS: Final = (
     ("grpc.enable_http_proxy", 0),
     # A dead node sends no reset. TorchServe's gRPC closes connections that are pinged much more often.
-    ("grpc.keepalive_time_ms", 30_000),
+    # TorchServe takes three pings without an answer to a window between them for an attack, and closes the connection.
+    ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     # A server that comes back is found at once, not after gRPC's two minutes.
     ("grpc.initial_reconnect_backoff_ms", 200),
