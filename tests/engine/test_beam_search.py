@@ -72,7 +72,7 @@ def test_beams_find_the_text_of_openai_whisper(
             assert total / (len(ours.tokens) + 1) == pytest.approx(ours.avg_logprob, abs=1e-5)
 
 
-@pytest.mark.parametrize("options", (*ASKED[:2], ASKED[3]), ids=range(3))
+@pytest.mark.parametrize("options", [*ASKED[:2], ASKED[3]], ids=range(3))
 def test_texts_end_where_those_of_openai_whisper_end(
     terse_weights: Weights, decode_reference: Reference, noises: Sequence[Audio], options: DecodingOptions
 ) -> None:
