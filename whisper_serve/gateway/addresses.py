@@ -23,8 +23,8 @@ Resolve = Callable[[str], Awaitable[frozenset[str]]]
 
 _OPTIONS: Final = (
     ("grpc.enable_http_proxy", 0),
-    # A dead node sends no reset. TorchServe's gRPC closes connections that are pinged much more often.
-    # TorchServe takes three pings without an answer to a window between them for an attack, and closes the connection.
+    # A dead node sends no reset. But three pings with no answer to a window between them are an attack to TorchServe's
+    # gRPC, which then closes the connection: as many as that do not fit into a window's timeout.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     # A server that comes back is found at once, not after gRPC's two minutes.
