@@ -49,7 +49,7 @@ def test_peers_are_started_by_whoever_can() -> None:
 
 
 def test_what_cannot_take_part_is_named_before_anything_starts() -> None:
-    with pytest.raises(BadSystem, match=r"unknown system 'abacus': there are engine, engine-DTYPE, openai-whisper"):
+    with pytest.raises(BadSystem, match=r"unknown system 'abacus': there are engine, engine-DTYPE, engine-beam,"):
         lineup(["abacus"], SETUP, no_peer)
     with pytest.raises(BadSystem, match="two systems are called engine"):
         lineup(["engine", "engine"], SETUP, no_peer)
