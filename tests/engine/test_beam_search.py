@@ -244,6 +244,7 @@ def test_options_that_make_no_sense_are_named(changes: dict[str, Any], message: 
         DecodingOptions(**changes)
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_real_speech_is_found_as_openai_whisper_finds_it(
     base_engine: Engine, base_reference: Whisper, decode_reference: Reference, clips: dict[str, Sample]

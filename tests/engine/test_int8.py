@@ -41,6 +41,7 @@ def test_the_largest_sums_do_not_overflow() -> None:
     assert layer(torch.ones(1, 4096))[0].tolist() == pytest.approx([4096.0] * 8, rel=0.01)
 
 
+@pytest.mark.slow
 def test_a_model_says_nearly_as_likely_texts(
     tiny_weights: Weights, tiny_engine: Engine, noises: Sequence[Audio]
 ) -> None:

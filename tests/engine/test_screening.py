@@ -52,6 +52,7 @@ def test_the_fast_decoder_decodes_to_the_tokens_of_plain_float32(
         assert (ours.tokens, ours.language) == (plain.tokens, plain.language)
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_the_fast_decoder_hears_real_speech_as_plain_float32_does(
     base_weights: Weights, base_engine: Engine, clips: dict[str, Sample]

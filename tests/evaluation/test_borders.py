@@ -55,13 +55,15 @@ def test_recordings_are_joined_without_a_pause(clips: dict[str, Sample]) -> None
 
 @pytest.mark.slow
 @pytest.mark.weights
+@pytest.mark.timeout(1200)
 def test_no_word_is_lost_or_doubled_where_windows_meet(base_engine: Engine, clips: dict[str, Sample]) -> None:
-    recording = gapless([clip for clip in clips.values() if clip.language == "en"], 180)
+    recording = gapless([clip for clip in clips.values() if clip.language == "en"], 90)
     assert_nothing_lost(base_engine, recording)
 
 
 @pytest.mark.slow
 @pytest.mark.weights
+@pytest.mark.timeout(1200)
 def test_no_word_is_lost_or_doubled_in_ten_minutes_without_a_pause(base_engine: Engine, corpus: Path) -> None:
     recording = gapless([sample for sample in read_corpus(corpus) if sample.language == "en"], 600)
     assert recording.seconds >= 600
