@@ -139,9 +139,7 @@ class BeamDecoder(SharedDecoder):
     def _choose(self, logits: Tensor, hidden: Tensor) -> None:
         """Choose how the beams go on, and bring all that the rows have into the order of the new beams."""
         state = self._state
-        state.rules.forbid(logits)
-        self._model.decoder.refine(logits, hidden)
-        state.rules.prefer_times(logits)
+        self._apply_rules(logits, hidden)
         searches = [self._searches[window] for window in self._active]
         common = [search.common for search in searches]
         taken = [search.advance(steps) for search, steps in zip(searches, self._steps_of(logits), strict=True)]

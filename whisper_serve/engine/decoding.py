@@ -151,9 +151,7 @@ class GreedyDecoder:
     def _choose(self, logits: Tensor, hidden: Tensor) -> None:
         """Choose each row's next token and note it; rows that are done repeat the end of text."""
         state = self._state
-        state.rules.forbid(logits)
-        self._model.decoder.refine(logits, hidden)
-        state.rules.prefer_times(logits)
+        self._apply_rules(logits, hidden)
         tokens = logits.argmax(dim=-1)
         if self._samples:
             tokens = torch.where(state.temperature > 0, self._draw(logits), tokens)
@@ -165,6 +163,12 @@ class GreedyDecoder:
         state.done.logical_or_((tokens == self._tokenizer.eot) | (state.step + 1 >= state.limit))
         state.token.copy_(tokens)
         state.rules.update(tokens)
+
+    def _apply_rules(self, logits: Tensor, hidden: Tensor) -> None:
+        """Set the logits of tokens that may not come to −∞, in place."""
+        self._state.rules.forbid(logits)
+        self._model.decoder.refine(logits, hidden)
+        self._state.rules.prefer_times(logits)
 
     def _draw(self, logits: Tensor) -> Tensor:
         """Sample from the tempered distribution by inverting its cumulative sum."""

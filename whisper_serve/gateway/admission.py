@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Final
 
@@ -158,6 +159,17 @@ class Ticket:
         """A window waits."""
         self._cut += seconds
         self._admission.changed()
+
+    @contextmanager
+    def computing(self, seconds: float) -> Iterator[None]:
+        """A window that waited is computed within; an exception means that it was not answered."""
+        self.sent(seconds)
+        answered = False
+        try:
+            yield
+            answered = True
+        finally:
+            self.left(seconds, answered=answered)
 
     def sent(self, seconds: float) -> None:
         """A window that waited is being computed."""

@@ -176,11 +176,5 @@ class Run:
         async with self._lane.slot():
             loop = asyncio.get_running_loop()
             message = await loop.run_in_executor(self._packers, pack_window, window.audio, options)
-            self._ticket.sent(seconds)
-            answered = False
-            try:
-                transcript = await self._sender.send(message, span=span, deadline=self._deadline)
-                answered = True
-                return transcript
-            finally:
-                self._ticket.left(seconds, answered=answered)
+            with self._ticket.computing(seconds):
+                return await self._sender.send(message, span=span, deadline=self._deadline)

@@ -69,12 +69,6 @@ class Resources:
             message = await loop.run_in_executor(self.packers, pack_window, utterance.audio, options)
             if not waited:
                 self.ticket.cut(seconds)
-            self.ticket.sent(seconds)
-            answered = False
-            try:
+            with self.ticket.computing(seconds):
                 deadline = loop.time() + self.limits.request_timeout
-                transcript = await self.sender.send(message, span=span, deadline=deadline)
-                answered = True
-                return transcript
-            finally:
-                self.ticket.left(seconds, answered=answered)
+                return await self.sender.send(message, span=span, deadline=deadline)
