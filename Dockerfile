@@ -1,5 +1,5 @@
 # Two images: `torchserve` serves the model, `gateway` serves OpenAI's API before it. docs/images.md tells how they are
-# built and run; `make images` builds both. Nothing here needs a newer syntax than BuildKit's and Buildah's own.
+# built and run. BuildKit and Buildah build it: `make images`.
 
 # Debian or Ubuntu with Python 3.10 to 3.13.
 ARG IMAGE_BASE=docker.io/library/debian:bookworm-slim
@@ -85,6 +85,8 @@ LABEL org.opencontainers.image.title="whisper-serve gateway" \
 
 # ---- TorchServe -------------------------------------------------------------------------------------------------------
 FROM builder AS torchserve-packages
+# The trial model is fetched by pip.
+RUN /opt/venv/bin/python -m ensurepip
 COPY requirements-torchserve.lock ./
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=pip,target=/etc/pip.conf \
@@ -122,18 +124,18 @@ RUN --mount=type=secret,id=apt,target=/etc/apt/sources.list.d/secret.list \
     && install --directory --owner=10001 --group=10001 /models
 COPY --from=torchserve-packages /opt/venv /opt/venv
 COPY --from=torchserve-app /opt/whisper-serve /opt/whisper-serve
-# The ports are for the network of a pod or of a few containers: docs/images.md tells which to keep closed.
+# Management (8081 and 7071) stays on loopback: who reaches it can load code.
 ENV WHISPER_BUILD=false \
     WHISPER_MODEL_STORE=/opt/whisper-serve/model_store \
     WHISPER_MODEL_CACHE=/models \
     WHISPER_TORCHSERVE_HOST=0.0.0.0 \
-    WHISPER_TORCHSERVE_ADMIN_HOST=0.0.0.0 \
+    WHISPER_TORCHSERVE_METRICS_HOST=0.0.0.0 \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER 10001:10001
 WORKDIR /tmp
 VOLUME /models
-EXPOSE 7070 7071 8080 8081 8082
+EXPOSE 7070 8080 8082
 HEALTHCHECK --interval=10s --timeout=5s --start-period=600s CMD ["python", "-m", "whisper_serve.health", "torchserve"]
 ENTRYPOINT ["tini", "--", "whisper-serve"]
 CMD ["serve", "--no-gateway"]

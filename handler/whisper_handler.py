@@ -129,7 +129,7 @@ def _load_weights(settings: HandlerSettings, archive: Path) -> Weights:
         raise SettingsError(
             f"the weights {settings.weights!r} cannot be loaded: {error}. WHISPER_WEIGHTS names a model or a path; "
             f"a model is looked for in WHISPER_MODEL_CACHE, which is {settings.model_cache or 'not set'}, and "
-            "`whisper-serve fetch` puts it there."
+            "`whisper-serve fetch` puts it there"
         ) from error
 
 

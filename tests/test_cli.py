@@ -96,6 +96,22 @@ def test_build_makes_an_archive(tmp_path: Path) -> None:
     assert "Built store/small.mar" in answer.stdout
 
 
+def test_build_without_weights_reads_none(tmp_path: Path) -> None:
+    answer = run("build", "--model", "/models/not/here.pt", "--no-weights", "--output", "store", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert (tmp_path / "store" / "whisper.mar").stat().st_size < 1_000_000
+    both = run("build", "--no-weights", "--external-weights", cwd=tmp_path)
+    assert both.returncode == 1
+    assert "exclude each other" in both.stderr
+
+
+def test_fetch_says_what_it_cannot_fetch(tmp_path: Path) -> None:
+    answer = run("fetch", "random:tiny", "no-such-model", "--output", "cache", cwd=tmp_path)
+    assert answer.returncode == 1
+    assert "cache holds the weights of random:tiny" in answer.stdout
+    assert "no-such-model" in answer.stderr
+
+
 def test_transcribe_names_what_it_cannot_use(data: Path, tmp_path: Path) -> None:
     clip = str(data / "en-jfk.mp3")
     for arguments, words in (

@@ -1,4 +1,4 @@
-"""Whether the server of this container works, as a program for health checks: ``python -m whisper_serve.health gateway``.
+"""Whether the server of this container works, for health checks: ``python -m whisper_serve.health gateway``.
 
 It ends with exit code 0, or 1 and a sentence. It asks on this machine, at the ports that the environment names.
 """

@@ -55,27 +55,35 @@ def build(
 
 
 def fetch(
-    model: Model = "default",
-    cache: Annotated[
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL…", help="Names of models, as of `build --model`: turbo, large-v3 …")
+    ],
+    output: Annotated[
         Path | None,
-        typer.Option(envvar="WHISPER_MODEL_CACHE", help="The folder to keep it in. [default: ~/.cache/whisper-serve]"),
+        typer.Option(
+            "--output",
+            "-o",
+            envvar="WHISPER_MODEL_CACHE",
+            help="The folder to keep them in. [default: ~/.cache/whisper-serve]",
+        ),
     ] = None,
 ) -> None:
-    """Fetch a model's weights into the cache and check them, so that servers start without the internet.
+    """Fetch the weights of models into a cache and check them: servers that use it then start without the internet.
 
     What is there already is only checked.
 
     Examples:
 
-    * `whisper-serve fetch --model turbo`
+    * `whisper-serve fetch turbo`
 
-    * `whisper-serve fetch --model large-v3 --cache /models`
+    * `whisper-serve fetch base large-v3 --output /models`
     """
     from whisper_serve.engine.weights import load_weights
     from whisper_serve.engine.weights.files import cache_folder
 
-    weights = load_weights(model, cache_dir=cache)
-    say(f"{cache_folder(cache)} holds the weights of {weights.name}.")
+    for model in models:
+        name = load_weights(model, cache_dir=output).name
+        say(f"{cache_folder(output)} holds the weights of {name}.")
 
 
 def place_of(external: bool) -> WeightsPlace:

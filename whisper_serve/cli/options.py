@@ -27,7 +27,9 @@ External = Annotated[
         "the archive at each start. The archive then works on this machine only.",
     ),
 ]
-Device = Annotated[str | None, typer.Option("--device", envvar="WHISPER_DEVICE", help="cpu or cuda; by default a GPU if there is one.")]
+Device = Annotated[
+    str | None, typer.Option("--device", envvar="WHISPER_DEVICE", help="cpu or cuda; by default a GPU if there is one.")
+]
 Dtype = Annotated[
     str,
     typer.Option(

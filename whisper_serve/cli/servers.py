@@ -41,6 +41,13 @@ def serve(
             help="Address for management and metrics. Who reaches it controls the server.",
         ),
     ] = "127.0.0.1",
+    metrics_host: Annotated[
+        str | None,
+        typer.Option(
+            envvar="WHISPER_TORCHSERVE_METRICS_HOST",
+            help="Address for metrics alone. [default: that of --admin-host]",
+        ),
+    ] = None,
     port: Annotated[int, typer.Option(help="TorchServe's REST requests.")] = 8080,
     management_port: Annotated[int, typer.Option(help="TorchServe's management API.")] = 8081,
     metrics_port: Annotated[int, typer.Option(help="Prometheus metrics.")] = 8082,
@@ -88,7 +95,8 @@ def serve(
     recipe = Recipe(model, model_store, name, place_of(external_weights))
     if build_first:
         build_if_needed(recipe)
-    endpoints = Endpoints(host, admin_host, port, management_port, metrics_port, grpc_port, grpc_management_port)
+    ports = (port, management_port, metrics_port, grpc_port, grpc_management_port)
+    endpoints = Endpoints(host, admin_host, *ports, metrics_host=metrics_host)
     config = server_config(recipe.path, endpoints, workers, batch_size, device)
     if not gateway:
         supervise(config, say, direct_hints(endpoints, name))
