@@ -92,7 +92,7 @@ images: $(IMAGES:%=image-%)  ## Build both container images and show their sizes
 	@for name in $(IMAGES); do $(ENGINE) images whisper-serve/$$name; done
 
 test-images: $(DEV_STAMP)  ## Build both images, run them, transcribe: needs podman or docker
-	$(BIN)/python -m pytest -m images $(ARGS)
+	$(BIN)/python -m pytest -m images tests/images $(ARGS)
 
 proto: $(RUN_STAMP)  ## Generate the gRPC stubs again, as an installation does
 	$(BIN)/python hatch_build.py
@@ -118,8 +118,8 @@ APT_SOURCES ?=
 # More for the engine's build command, such as IMAGE_ARGS="--network host".
 IMAGE_ARGS ?=
 
-# Podman's and Buildah's own format has no health checks.
-IMAGE_BUILD = $(ENGINE) build $(if $(filter docker,$(notdir $(ENGINE))),,--format docker) \
+# Podman's and Buildah's own format has no health checks, and Buildah would make one layer of all.
+IMAGE_BUILD = $(ENGINE) build $(if $(filter docker,$(notdir $(ENGINE))),,--format docker --layers) \
 	--build-arg VERSION=$(IMAGE_TAG) \
 	--build-arg REVISION=$(or $(shell git rev-parse HEAD 2>/dev/null),unknown) \
 	--build-arg TORCH=$(TORCH) \

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -54,16 +55,14 @@ def base_variables(engine: Engine) -> dict[str, str]:
 
 def make_base(engine: Engine) -> None:
     """Debian's smallest system as an image."""
-    folder = Path(subprocess.run(["mktemp", "-d"], capture_output=True, text=True, check=True).stdout.strip())
-    try:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         subprocess.run(["debootstrap", "--variant=minbase", "bookworm", folder], capture_output=True, check=True)
-        with (folder / "etc/apt/sources.list").open("a") as sources:
+        with Path(folder, "etc/apt/sources.list").open("a") as sources:
             sources.write("deb http://deb.debian.org/debian-security bookworm-security main\n")
-        packed = ["tar", "--exclude=./var/cache/apt/archives/*.deb", "--exclude=./var/lib/apt/lists/*", "-C", folder]
-        with subprocess.Popen([*packed, "-c", "."], stdout=subprocess.PIPE) as tar:
+        left_out = ("./var/cache/apt/archives/*.deb", "./var/lib/apt/lists/*")
+        pack = ["tar", *(f"--exclude={each}" for each in left_out), "-C", folder, "-c", "."]
+        with subprocess.Popen(pack, stdout=subprocess.PIPE) as tar:
             subprocess.run([engine.program, "import", "-", BASE], stdin=tar.stdout, capture_output=True, check=True)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def pip_variables(engine: Engine, folder: Path) -> dict[str, str]:
