@@ -56,7 +56,7 @@ def build(
 
 def fetch(
     models: Annotated[
-        list[str], typer.Argument(metavar="MODEL…", help="Names of models, as of `build --model`: turbo, large-v3 …")
+        list[str], typer.Argument(metavar="MODEL…", help="Official names, as of `build --model`, trial or default.")
     ],
     output: Annotated[
         Path | None,
@@ -78,9 +78,11 @@ def fetch(
 
     * `whisper-serve fetch base large-v3 --output /models`
     """
-    from whisper_serve.engine.weights import load_weights
+    from whisper_serve.engine.weights import KNOWN_NAMES, load_weights
     from whisper_serve.engine.weights.files import cache_folder
 
+    if unknown := [model for model in models if model not in KNOWN_NAMES]:
+        raise CommandFailed(f"{unknown[0]!r} is no model that can be fetched: expected {', '.join(KNOWN_NAMES)}.")
     for model in models:
         name = load_weights(model, cache_dir=output).name
         say(f"{cache_folder(output)} holds the weights of {name}.")
