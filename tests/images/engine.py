@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import subprocess
 import time
@@ -14,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-RESTRICTED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "all", "--security-opt", "no-new-privileges")
+# Podman's own limits are higher than what may be set in some places.
+LIMITS = ("--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024")
+RESTRICTED = ("--read-only", "--tmpfs=/tmp", "--cap-drop=all", "--security-opt=no-new-privileges", *LIMITS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +39,16 @@ class Engine:
     def is_docker(self) -> bool:
         return Path(self.program).name == "docker"
 
-    def limits(self) -> list[str]:
-        """This process' own limits: Podman's default ones are higher than what may be set in some places."""
-        limits = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
-        hard = {name: resource.getrlimit(each)[1] for name, each in limits.items()}
-        finite = {name: value for name, value in hard.items() if value != resource.RLIM_INFINITY}
-        return [f"--ulimit={name}={value}:{value}" for name, value in finite.items()]
-
-    def inside(self, image: str, script: str) -> str:
+    def inside(self, image: str, script: str, *options: str) -> str:
         """What a shell script prints in a new container of the image."""
-        entry = ("--entrypoint", "/bin/bash")
-        return self("run", "--rm", *RESTRICTED, *self.limits(), *entry, image, "-c", script)
+        entry = (*options, "--entrypoint", "/bin/bash")
+        return self("run", "--rm", *RESTRICTED, *entry, image, "-c", script)
 
     @contextmanager
     def running(self, image: str, *options: str, **environment: str) -> Iterator[Container]:
         """A container of the image with the given WHISPER_… settings, removed at the end."""
         settings = [f"--env=WHISPER_{name.upper()}={value}" for name, value in environment.items()]
-        command = ["run", "--detach", *RESTRICTED, *self.limits(), *options, *settings, image]
+        command = ["run", "--detach", *RESTRICTED, *options, *settings, image]
         # An engine may report lesser problems besides: the last line is the container's name.
         container = Container(self, self(*command).splitlines()[-1])
         try:
