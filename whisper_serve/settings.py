@@ -7,6 +7,7 @@ Each has an environment variable ``WHISPER_<NAME>``. For the handler it goes ove
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, ValidationError
@@ -56,7 +57,12 @@ class HandlerSettings(Settings):
 
     what = "bad handler settings (model-config.yaml, WHISPER_*):"
 
-    weights: str = Field("model.safetensors", description="Weights: a file in the archive, or an absolute path.")
+    weights: str = Field(
+        "model.safetensors", description="Weights: a file in the archive, an absolute path, or a model's name."
+    )
+    model_cache: Path | None = Field(
+        None, description="Folder of the weights that are named; they are fetched into it. By default the user's cache."
+    )
     device: str = Field(
         "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto: the GPU that TorchServe assigns, else the CPU."
     )

@@ -10,7 +10,7 @@ import typer
 
 from whisper_serve.cli.console import out, say
 from whisper_serve.cli.hints import direct_hints, gateway_hints
-from whisper_serve.cli.models import build_if_needed
+from whisper_serve.cli.models import build_if_needed, place_of
 from whisper_serve.cli.options import BatchSize, Device, External, Model, Name, Store, Workers
 from whisper_serve.torchserve.errors import ServerFailed
 
@@ -26,12 +26,28 @@ def serve(
     name: Name = "whisper",
     external_weights: External = False,
     build_first: Annotated[
-        bool, typer.Option("--build/--no-build", help="Build the archive if it is missing or out of date.")
+        bool,
+        typer.Option(
+            "--build/--no-build", envvar="WHISPER_BUILD", help="Build the archive if it is missing or out of date."
+        ),
     ] = True,
-    host: Annotated[str, typer.Option(help="Address of TorchServe itself; 0.0.0.0 for all.")] = "127.0.0.1",
-    admin_host: Annotated[
-        str, typer.Option(help="Address for management and metrics. Who reaches it controls the server.")
+    host: Annotated[
+        str, typer.Option(envvar="WHISPER_TORCHSERVE_HOST", help="Address of TorchServe itself; 0.0.0.0 for all.")
     ] = "127.0.0.1",
+    admin_host: Annotated[
+        str,
+        typer.Option(
+            envvar="WHISPER_TORCHSERVE_ADMIN_HOST",
+            help="Address for management and metrics. Who reaches it controls the server.",
+        ),
+    ] = "127.0.0.1",
+    metrics_host: Annotated[
+        str | None,
+        typer.Option(
+            envvar="WHISPER_TORCHSERVE_METRICS_HOST",
+            help="Address for metrics alone. [default: that of --admin-host]",
+        ),
+    ] = None,
     port: Annotated[int, typer.Option(help="TorchServe's REST requests.")] = 8080,
     management_port: Annotated[int, typer.Option(help="TorchServe's management API.")] = 8081,
     metrics_port: Annotated[int, typer.Option(help="Prometheus metrics.")] = 8082,
@@ -76,10 +92,11 @@ def serve(
     from whisper_serve.torchserve.endpoints import Endpoints
     from whisper_serve.torchserve.supervisor import supervise
 
-    recipe = Recipe(model, model_store, name, embed_weights=not external_weights)
+    recipe = Recipe(model, model_store, name, place_of(external_weights))
     if build_first:
         build_if_needed(recipe)
-    endpoints = Endpoints(host, admin_host, port, management_port, metrics_port, grpc_port, grpc_management_port)
+    ports = (port, management_port, metrics_port, grpc_port, grpc_management_port)
+    endpoints = Endpoints(host, admin_host, *ports, metrics_host=metrics_host)
     config = server_config(recipe.path, endpoints, workers, batch_size, device)
     if not gateway:
         supervise(config, say, direct_hints(endpoints, name))
