@@ -56,7 +56,11 @@ def build(
 
 def fetch(
     models: Annotated[
-        list[str], typer.Argument(metavar="MODEL…", help="Official names, as of `build --model`, trial or default.")
+        list[str],
+        typer.Argument(
+            metavar="MODEL…",
+            help="Official names, as of `build --model`, trial or default. Or addresses of files: URL#sha256=HEX.",
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -70,20 +74,28 @@ def fetch(
 ) -> None:
     """Fetch the weights of models into a cache and check them: servers that use it then start without the internet.
 
-    What is there already is only checked.
+    What is there already is only checked. A file of an address is kept under the last part of its path: a checkpoint,
+    or all files of a Hugging Face folder.
 
     Examples:
 
     * `whisper-serve fetch turbo`
 
     * `whisper-serve fetch base large-v3 --output /models`
+
+    * `whisper-serve fetch https://models.example/tuned.pt#sha256=0f1e… --output /models`
     """
     from whisper_serve.engine.weights import KNOWN_NAMES, load_weights
+    from whisper_serve.engine.weights.fetching import fetch_all
     from whisper_serve.engine.weights.files import cache_folder
 
-    if unknown := [model for model in models if model not in KNOWN_NAMES]:
-        raise CommandFailed(f"{unknown[0]!r} is no model that can be fetched: expected {', '.join(KNOWN_NAMES)}.")
-    for model in models:
+    addresses = [model for model in models if "://" in model]
+    if unknown := [model for model in models if model not in (*addresses, *KNOWN_NAMES)]:
+        expected = ", ".join(KNOWN_NAMES)
+        raise CommandFailed(f"{unknown[0]!r} is no model that can be fetched: expected {expected} or URL#sha256=HEX.")
+    for path in fetch_all(addresses, cache_folder(output)):
+        say(f"{path} is there ({path.stat().st_size / 1e6:.0f} MB).")
+    for model in (model for model in models if model not in addresses):
         name = load_weights(model, cache_dir=output).name
         say(f"{cache_folder(output)} holds the weights of {name}.")
 

@@ -53,6 +53,15 @@ def serve(
     metrics_port: Annotated[int, typer.Option(help="Prometheus metrics.")] = 8082,
     grpc_port: Annotated[int, typer.Option(help="TorchServe's gRPC requests.")] = 7070,
     grpc_management_port: Annotated[int, typer.Option(help="TorchServe's gRPC management API.")] = 7071,
+    health_port: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=65535, help="Answer an orchestrator's probes here, at --host: /livez and /readyz. [default: none]"
+        ),
+    ] = None,
+    unresponsive_seconds: Annotated[
+        float, typer.Option(min=1, help="How long TorchServe may answer nothing before /livez is 503.")
+    ] = 300.0,
     workers: Workers = None,
     batch_size: BatchSize = None,
     device: Device = None,
@@ -90,6 +99,7 @@ def serve(
     from whisper_serve.serving.gateway_keeper import GatewayKeeper
     from whisper_serve.torchserve.archive import Recipe
     from whisper_serve.torchserve.endpoints import Endpoints
+    from whisper_serve.torchserve.health import Health
     from whisper_serve.torchserve.supervisor import supervise
 
     recipe = Recipe(model, model_store, name, place_of(external_weights))
@@ -97,14 +107,15 @@ def serve(
         build_if_needed(recipe)
     ports = (port, management_port, metrics_port, grpc_port, grpc_management_port)
     endpoints = Endpoints(host, admin_host, *ports, metrics_host=metrics_host)
+    health = None if health_port is None else Health(host, health_port, unresponsive_seconds=unresponsive_seconds)
     config = server_config(recipe.path, endpoints, workers, batch_size, device)
     if not gateway:
-        supervise(config, say, direct_hints(endpoints, name))
+        supervise(config, say, direct_hints(endpoints, name), health=health)
         return
     front = gateway_config(
         endpoints.grpc_target, name, alias_of(model), host=gateway_host, port=gateway_port, grpc_port=gateway_grpc_port
     )
-    supervise(config, say, gateway_hints(front, endpoints), GatewayKeeper(front, say))
+    supervise(config, say, gateway_hints(front, endpoints), GatewayKeeper(front, say), health)
 
 
 def demo(

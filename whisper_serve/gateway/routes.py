@@ -113,6 +113,9 @@ def _health(service: Service) -> APIRouter:
             raise NotReady(retry_after=1.0)
         return JSONResponse({"status": "ready"})
 
+    if service.settings.metrics_port is not None:
+        return router
+
     @router.get(
         "/metrics", response_class=Response, responses=success("Prometheus' text format.", text_plain="All metrics.")
     )

@@ -24,6 +24,9 @@ class GatewaySettings(Settings):
     grpc_port: int | None = Field(
         9000, ge=0, le=65535, description="Port of the gRPC service; 0: any free one; off: there is none."
     )
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="Port of /metrics alone; off: it is on the same port as all else."
+    )
     torchserve_grpc: str = Field(
         "127.0.0.1:7070",
         pattern=r"^(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):\d{1,5}$",
@@ -81,7 +84,7 @@ class GatewaySettings(Settings):
             return tuple(name.strip() for name in value.split(",") if name.strip())
         return value
 
-    @field_validator("grpc_port", mode="before")
+    @field_validator("grpc_port", "metrics_port", mode="before")
     @classmethod
     def _switch_off(cls, value: object) -> object:
         return None if isinstance(value, str) and value.strip().lower() == "off" else value

@@ -1,0 +1,66 @@
+"""What `helm test` runs: transcribes a recording at a gateway and looks for words in the text. Needs nothing but Python."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("url")
+    parser.add_argument("clip")
+    parser.add_argument("--expect", default="")
+    parser.add_argument("--timeout", type=float, default=300.0)
+    parser.add_argument("--refused", action="store_true", help="succeed when a request without a key is answered 401")
+    asked = parser.parse_args()
+    with open(asked.clip, "rb") as file:  # noqa: PTH123
+        audio = file.read()
+    deadline = time.monotonic() + asked.timeout
+    while True:
+        status, body = transcribe(asked.url, audio, os.environ.get("API_KEY", ""), deadline - time.monotonic())
+        if status not in (None, 429, 502, 503, 504) or time.monotonic() + 2 > deadline:
+            break
+        time.sleep(2)
+    print(status, body)
+    if asked.refused:
+        return 0 if status == 401 else 1
+    return 0 if status == 200 and words(asked.expect) in words(json.loads(body)["text"]) else 1
+
+
+def transcribe(url: str, audio: bytes, key: str, timeout: float) -> tuple[int | None, str]:
+    """The status of the answer, None without one, and its body or what went wrong."""
+    mark = uuid.uuid4().hex
+    parts = [
+        f'--{mark}\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n'.encode(),
+        f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="clip.mp3"\r\n\r\n'.encode(),
+        audio,
+        f"\r\n--{mark}--\r\n".encode(),
+    ]
+    headers = {"Content-Type": f"multipart/form-data; boundary={mark}"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    request = urllib.request.Request(f"{url}/v1/audio/transcriptions", b"".join(parts), headers)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=max(timeout, 1)) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode(errors="replace")
+    except OSError as error:
+        return None, str(error)
+
+
+def words(text: str) -> str:
+    return " ".join(re.findall(r"[a-z']+", text.lower()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+{{/* Helm reads numbers as floats: whole ones without an exponent. */}}
+{{- define "whisper.number" -}}
+{{- if kindIs "float64" . -}}
+{{- if eq . (float64 (int64 .)) }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
+{{- else if kindIs "slice" . -}}
+{{ join "," . }}
+{{- else -}}
+{{ . }}
+{{- end -}}
+{{- end }}
+
+{{/* A map of settings as WHISPER_… variables. */}}
+{{- define "whisper.environment" -}}
+{{- range $name, $value := . }}
+{{- if not (kindIs "invalid" $value) }}
+WHISPER_{{ $name | snakecase | upper }}: {{ include "whisper.number" $value | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Whether TorchServe may go down to no pod at all. */}}
+{{- define "whisper.toZero" -}}
+{{- if and (eq .Values.autoscaling.provider "keda") .Values.autoscaling.torchserve.enabled (eq (int .Values.autoscaling.torchserve.minReplicas) 0) }}true{{ end -}}
+{{- end }}
+
+{{/* The gateway's settings, as JSON: what is asked for over what this chart knows better than the program. */}}
+{{- define "whisper.gatewaySettings" -}}
+{{- $startup := int .Values.torchserve.startupSeconds -}}
+{{- $settings := dict "holdSeconds" 120 "requestTimeout" 600 "drainSeconds" 30 "maxUploadBytes" 1073741824 "resolveSeconds" 5 -}}
+{{- if include "whisper.toZero" . -}}
+{{- /* The first request waits for a node, an image, weights and the start. */ -}}
+{{- $_ := set $settings "holdSeconds" $startup -}}
+{{- $_ := set $settings "requestTimeout" (add $startup 600) -}}
+{{- end -}}
+{{- /* Not merge: to that a 0 is nothing. */ -}}
+{{- range $name, $value := .Values.gateway.settings }}{{ $_ := set $settings $name $value }}{{ end -}}
+{{- $settings | toJson -}}
+{{- end }}
+
+{{- define "whisper.terminationSeconds" -}}
+{{- $settings := include "whisper.gatewaySettings" . | fromJson -}}
+{{- /* Five seconds for the last windows, five for the last bytes, five to end. */ -}}
+{{ add (int .Values.gateway.preStopSeconds) (ceil $settings.drainSeconds) 15 }}
+{{- end }}
+
+{{/* How long a TorchServe that is to stop still serves: until no gateway sends to it, and what is there is done. */}}
+{{- define "whisper.torchservePreStop" -}}
+{{- $settings := include "whisper.gatewaySettings" . | fromJson -}}
+{{ add (ceil $settings.resolveSeconds) (int .Values.torchserve.drain.dnsTtlSeconds) (int .Values.torchserve.drain.finishSeconds) }}
+{{- end }}
+
+{{/* The gateway's port of metrics in its pods. */}}
+{{- define "whisper.metricsPort" -}}9090{{- end }}
+
+{{/* PromQL label matchers for the gateways of this release, for series with the labels of the pods. */}}
+{{- define "whisper.gatewaySeries" -}}
+namespace="{{ .Release.Namespace }}",app_kubernetes_io_instance="{{ .Release.Name }}",app_kubernetes_io_component="gateway"
+{{- end }}
+
+{{/* PromQL for the seconds of audio that wait or are in work. */}}
+{{- define "whisper.pendingAudio" -}}
+{{- $series := include "whisper.gatewaySeries" . -}}
+sum(whisper_gateway_queued_audio_seconds{ {{- $series -}} }) + sum(whisper_gateway_in_flight_audio_seconds{ {{- $series -}} })
+{{- end }}

@@ -1,0 +1,84 @@
+{{/* What no schema can say: settings that do not go together. Each message is a sentence that says what to do. */}}
+{{- define "whisper.validate" -}}
+{{- $v := .Values -}}
+{{- $model := include "whisper.model" . | fromJson -}}
+{{- $source := $model.source | default dict -}}
+{{- $given := list -}}
+{{- if $source.name }}{{ $given = append $given "name" }}{{ end -}}
+{{- if $source.files }}{{ $given = append $given "files" }}{{ end -}}
+{{- if dig "claim" "name" "" $source }}{{ $given = append $given "claim" }}{{ end -}}
+{{- if dig "image" "reference" "" $source }}{{ $given = append $given "image" }}{{ end -}}
+{{- if not $given -}}
+{{- fail "models[0].source says nothing: set one of name, files, claim and image." -}}
+{{- end -}}
+{{- if gt (len $given) 1 -}}
+{{- fail (printf "models[0].source has %s: set only one of them (name: \"\" clears the default)." (join " and " $given)) -}}
+{{- end -}}
+{{- if and (dig "claim" "name" "" $source) (not (dig "claim" "path" "" $source)) -}}
+{{- fail "models[0].source.claim.path is missing: name the checkpoint or folder on the claim." -}}
+{{- end -}}
+{{- if and $v.apiKeys.enabled (not $v.apiKeys.existingSecret) (not $v.apiKeys.file) -}}
+{{- fail "apiKeys.enabled needs apiKeys.existingSecret, or the file of `whisper-serve keys`: --set-file apiKeys.file=keys.jsonl." -}}
+{{- end -}}
+{{- if and $v.apiKeys.existingSecret $v.apiKeys.file -}}
+{{- fail "apiKeys has an existingSecret and a file: set only one of them." -}}
+{{- end -}}
+{{- range $number, $line := splitList "\n" $v.apiKeys.file -}}
+{{- if trim $line -}}
+{{- $entry := fromJson $line -}}
+{{- range list "id" "label" "salt" "hash" "created" -}}
+{{- if not (kindIs "string" (get $entry .)) -}}
+{{- fail (printf "apiKeys.file is not a file of `whisper-serve keys`: line %d has no %s." (add $number 1) .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $scaling := $v.autoscaling -}}
+{{- $auto := ne $scaling.provider "none" -}}
+{{- if and $auto $scaling.torchserve.enabled -}}
+{{- if gt (int $scaling.torchserve.minReplicas) (int $scaling.torchserve.maxReplicas) -}}
+{{- fail "autoscaling.torchserve.minReplicas is more than its maxReplicas." -}}
+{{- end -}}
+{{- if and (eq (int $scaling.torchserve.minReplicas) 0) (ne $scaling.provider "keda") -}}
+{{- fail "autoscaling.torchserve.minReplicas can be 0 only with autoscaling.provider: keda." -}}
+{{- end -}}
+{{- end -}}
+{{- if $v.gateway.autoscaling.enabled -}}
+{{- if not $auto -}}
+{{- fail "gateway.autoscaling.enabled needs autoscaling.provider: hpa or keda." -}}
+{{- end -}}
+{{- if gt (int $v.gateway.autoscaling.minReplicas) (int $v.gateway.autoscaling.maxReplicas) -}}
+{{- fail "gateway.autoscaling.minReplicas is more than its maxReplicas." -}}
+{{- end -}}
+{{- if not (dig "requests" "cpu" "" $v.gateway.resources) -}}
+{{- fail "gateway.autoscaling.enabled needs gateway.resources.requests.cpu, of which it takes the percentage." -}}
+{{- end -}}
+{{- end -}}
+{{- $settings := include "whisper.gatewaySettings" . | fromJson -}}
+{{- if and (include "whisper.toZero" .) (lt (float64 $settings.holdSeconds) 60.0) -}}
+{{- fail "gateway.settings.holdSeconds is too short for autoscaling.torchserve.minReplicas: 0: the first request waits for a whole start." -}}
+{{- end -}}
+{{- if lt (float64 $settings.requestTimeout) (float64 $settings.holdSeconds) -}}
+{{- fail "gateway.settings.requestTimeout is less than holdSeconds: a request that is held would time out." -}}
+{{- end -}}
+{{- $one := not (has "ReadWriteMany" $v.modelCache.persistence.accessModes) -}}
+{{- $many := or (gt (int $v.torchserve.replicas) 1) (and $auto $scaling.torchserve.enabled (gt (int $scaling.torchserve.maxReplicas) 1)) -}}
+{{- if and $v.modelCache.persistence.enabled (not $v.modelCache.persistence.existingClaim) $one $many -}}
+{{- fail "modelCache.persistence.accessModes needs ReadWriteMany when TorchServe may have several pods." -}}
+{{- end -}}
+{{- if and (eq $v.torchserve.device "cpu") (not (dig "limits" "cpu" "" $v.torchserve.resources)) -}}
+{{- fail "torchserve.device: cpu needs torchserve.resources.limits.cpu, which sets the threads of its workers." -}}
+{{- end -}}
+{{- if and $v.httpRoute.enabled (not $v.httpRoute.parentRefs) -}}
+{{- fail "httpRoute.enabled needs httpRoute.parentRefs: the Gateway that takes the route." -}}
+{{- end -}}
+{{- if and $v.grpcRoute.enabled (not $v.grpcRoute.parentRefs) -}}
+{{- fail "grpcRoute.enabled needs grpcRoute.parentRefs: the Gateway that takes the route." -}}
+{{- end -}}
+{{- if and (or $v.grpcRoute.enabled (and $v.ingress.enabled $v.ingress.grpc.enabled)) (not $v.gateway.grpc) -}}
+{{- fail "grpcRoute and ingress.grpc need gateway.grpc: true." -}}
+{{- end -}}
+{{- if and $v.ingress.enabled $v.ingress.grpc.enabled (not $v.ingress.grpc.tlsSecret) (not $v.ingress.tlsSecret) -}}
+{{- fail "ingress.grpc needs TLS: set ingress.grpc.tlsSecret or ingress.tlsSecret." -}}
+{{- end -}}
+{{- end }}
