@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 import time
 import urllib.error
 import urllib.request
 import uuid
+from pathlib import Path
 
 
 def main() -> int:
@@ -19,13 +19,14 @@ def main() -> int:
     parser.add_argument("clip")
     parser.add_argument("--expect", default="")
     parser.add_argument("--timeout", type=float, default=300.0)
+    parser.add_argument("--key-file", help="a file that holds an API key")
     parser.add_argument("--refused", action="store_true", help="succeed when a request without a key is answered 401")
     asked = parser.parse_args()
-    with open(asked.clip, "rb") as file:  # noqa: PTH123
-        audio = file.read()
+    audio = Path(asked.clip).read_bytes()
+    key = Path(asked.key_file).read_text("utf-8").strip() if asked.key_file else ""
     deadline = time.monotonic() + asked.timeout
     while True:
-        status, body = transcribe(asked.url, audio, os.environ.get("API_KEY", ""), deadline - time.monotonic())
+        status, body = transcribe(asked.url, audio, key, deadline - time.monotonic())
         if status not in (None, 429, 502, 503, 504) or time.monotonic() + 2 > deadline:
             break
         time.sleep(2)

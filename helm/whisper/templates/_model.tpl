@@ -1,6 +1,21 @@
+{{/* The model as JSON. Its source is checked here, since whatever is rendered first needs it. */}}
 {{- define "whisper.model" -}}
 {{- $model := dict "name" "whisper" "aliases" (list "whisper-1") "source" dict -}}
 {{- range $name, $value := index .Values.models 0 }}{{ $_ := set $model $name $value }}{{ end -}}
+{{- $source := $model.source -}}
+{{- $given := list -}}
+{{- range $name, $is := dict "name" $source.name "files" $source.files "claim" (dig "claim" "name" "" $source) "image" (dig "image" "reference" "" $source) -}}
+{{- if $is }}{{ $given = append $given $name }}{{ end -}}
+{{- end -}}
+{{- if not $given -}}
+{{- fail "models[0].source says nothing: set one of name, files, claim and image." -}}
+{{- end -}}
+{{- if gt (len $given) 1 -}}
+{{- fail (printf "models[0].source has %s: set only one of them (name: \"\" clears the default)." ($given | sortAlpha | reverse | join " and ")) -}}
+{{- end -}}
+{{- if and (has "claim" $given) (not $source.claim.path) -}}
+{{- fail "models[0].source.claim.path is missing: name the checkpoint or folder on the claim." -}}
+{{- end -}}
 {{- $model | toJson -}}
 {{- end }}
 

@@ -1,22 +1,6 @@
 {{/* What no schema can say: settings that do not go together. Each message is a sentence that says what to do. */}}
 {{- define "whisper.validate" -}}
 {{- $v := .Values -}}
-{{- $model := include "whisper.model" . | fromJson -}}
-{{- $source := $model.source | default dict -}}
-{{- $given := list -}}
-{{- if $source.name }}{{ $given = append $given "name" }}{{ end -}}
-{{- if $source.files }}{{ $given = append $given "files" }}{{ end -}}
-{{- if dig "claim" "name" "" $source }}{{ $given = append $given "claim" }}{{ end -}}
-{{- if dig "image" "reference" "" $source }}{{ $given = append $given "image" }}{{ end -}}
-{{- if not $given -}}
-{{- fail "models[0].source says nothing: set one of name, files, claim and image." -}}
-{{- end -}}
-{{- if gt (len $given) 1 -}}
-{{- fail (printf "models[0].source has %s: set only one of them (name: \"\" clears the default)." (join " and " $given)) -}}
-{{- end -}}
-{{- if and (dig "claim" "name" "" $source) (not (dig "claim" "path" "" $source)) -}}
-{{- fail "models[0].source.claim.path is missing: name the checkpoint or folder on the claim." -}}
-{{- end -}}
 {{- if and $v.apiKeys.enabled (not $v.apiKeys.existingSecret) (not $v.apiKeys.file) -}}
 {{- fail "apiKeys.enabled needs apiKeys.existingSecret, or the file of `whisper-serve keys`: --set-file apiKeys.file=keys.jsonl." -}}
 {{- end -}}
@@ -27,7 +11,7 @@
 {{- if trim $line -}}
 {{- $entry := fromJson $line -}}
 {{- range list "id" "label" "salt" "hash" "created" -}}
-{{- if not (kindIs "string" (get $entry .)) -}}
+{{- if not (and (hasKey $entry .) (kindIs "string" (get $entry .))) -}}
 {{- fail (printf "apiKeys.file is not a file of `whisper-serve keys`: line %d has no %s." (add $number 1) .) -}}
 {{- end -}}
 {{- end -}}
