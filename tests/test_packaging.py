@@ -17,6 +17,7 @@ IMAGE_LOCKS = ["requirements-build.lock", "requirements-gateway.lock", "requirem
 LOCKS = [
     "requirements.lock",
     "requirements-dev.lock",
+    "requirements-chart.lock",
     "requirements-java.lock",
     "requirements-peers.lock",
     *IMAGE_LOCKS,

@@ -13,7 +13,8 @@ import yaml
 ROOT: Final = Path(__file__).resolve().parents[2]
 CHART: Final = ROOT / "helm" / "whisper"
 TOOLS: Final = Path(os.environ.get("WHISPER_CHART_TOOLS", ROOT / ".chart-tools"))
-HELM: Final = TOOLS / "bin" / "helm"
+HELM: Final = TOOLS / "helm" / "helm"
+KUBECTL: Final = TOOLS / "kubectl" / "kubectl"
 PYTHON: Final = ROOT / ".venv-chart" / "bin" / "python"
 CASES: Final = sorted(path.name.removesuffix("-values.yaml") for path in (CHART / "ci").glob("*-values.yaml"))
 VERSIONS: Final = tuple(f"1.{minor}.0" for minor in range(25, 37))

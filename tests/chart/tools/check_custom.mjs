@@ -9,8 +9,13 @@ const PACKAGES = {
   "monitoring.coreos.com": "prometheus-operator",
   "gateway.networking.k8s.io": "gateway-api",
 };
-// Where the types lie that they borrow.
-const BORROWED = ["@kubernetes-models/apimachinery/apis/meta/v1", "kubernetes-models/autoscaling/v2"];
+// Types of Kubernetes that they borrow.
+const BORROWED = [
+  "@kubernetes-models/apimachinery/apis/meta/v1/LabelSelector.d.ts",
+  "kubernetes-models/autoscaling/v2/HorizontalPodAutoscalerBehavior.d.ts",
+  "kubernetes-models/autoscaling/v2/HPAScalingRules.d.ts",
+  "kubernetes-models/autoscaling/v2/HPAScalingPolicy.d.ts",
+];
 // Maps whose keys are free.
 const FREE = new Set(["labels", "annotations", "matchLabels"]);
 const modules = resolve(process.argv[2], "node_modules");
@@ -34,19 +39,15 @@ for (const object of JSON.parse(readFileSync(0, "utf-8"))) {
   } catch (error) {
     say(error.message);
   }
-  const known = names([folder, ...BORROWED.map((each) => join(modules, each))]);
+  const known = names(folder);
   for (const name of fields(object.spec, object.kind)) if (!known.has(name)) say(`unknown field ${name}`);
 }
 console.log(JSON.stringify(problems));
 
-function names(folders) {
-  const found = new Set();
-  for (const folder of folders)
-    for (const file of readdirSync(folder).filter((each) => each.endsWith(".d.ts"))) {
-      const text = readFileSync(join(folder, file), "utf-8");
-      for (const match of text.matchAll(/^\s*"?([A-Za-z0-9_$]+)"?\??:/gm)) found.add(match[1]);
-    }
-  return found;
+function names(folder) {
+  const types = readdirSync(folder).filter((each) => each.endsWith(".d.ts")).map((each) => join(folder, each));
+  const texts = [...types, ...BORROWED.map((each) => join(modules, each))].map((each) => readFileSync(each, "utf-8"));
+  return new Set(texts.flatMap((text) => [...text.matchAll(/^\s*"?([A-Za-z0-9_$]+)"?\??:/gm)].map((match) => match[1])));
 }
 
 function* fields(value, parent) {
