@@ -127,9 +127,7 @@ def settings_of(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _settings_schema(name: str) -> dict[str, Any]:
     kept = ("description", "type", "minimum", "maximum", "exclusiveMinimum", "enum", "pattern")
-    properties = {
-        setting: {key: schema[key] for key in kept if key in schema} for setting, schema in settings_of(name)
-    }
+    properties = {setting: {key: schema[key] for key in kept if key in schema} for setting, schema in settings_of(name)}
     return {"additionalProperties": False, "properties": properties}
 
 
@@ -145,9 +143,9 @@ def make_readme(values: Any, comments: Mapping[tuple[str, ...], Value], chart: M
         "helm test whisper --namespace whisper --logs",
         "```",
         "",
-        "[docs/kubernetes.md](../../docs/kubernetes.md) tells how to install it, [docs/scaling.md](../../docs/scaling.md) how it",
-        "grows. `ci/` has values for many cases. This file and `values.schema.json` are made from `values.yaml` by",
-        "`make chart-docs`.",
+        "[docs/kubernetes.md](../../docs/kubernetes.md) tells how to install it,",
+        "[docs/scaling.md](../../docs/scaling.md) how it grows. `ci/` has values for many cases.",
+        "This file and `values.schema.json` are made from `values.yaml` by `make chart-docs`.",
         "",
         "## Values",
         "",

@@ -60,7 +60,12 @@ def test_the_adapter_has_what_autoscalers_ask_for() -> None:
     adapter = yaml.safe_load((K8S / "cluster" / "prometheus-adapter.yaml").read_text("utf-8"))
     rules = {rule["name"]["as"]: rule["metricsQuery"] for rule in adapter["rules"]["external"]}
     autoscalers = render_case("hpa").all("HorizontalPodAutoscaler")
-    metrics = [metric["external"]["metric"] for each in autoscalers for metric in each["spec"]["metrics"] if "external" in metric]
+    metrics = [
+        metric["external"]["metric"]
+        for each in autoscalers
+        for metric in each["spec"]["metrics"]
+        if "external" in metric
+    ]
     assert {metric["name"] for metric in metrics} == rules.keys()
     # Both ways scale by the same sum.
     scaled = render_case("keda").one("ScaledObject", "-torchserve")["spec"]["triggers"][0]["metadata"]["query"]

@@ -73,7 +73,11 @@ def test_settings_arrive_as_they_were_meant(monkeypatch: pytest.MonkeyPatch) -> 
     [
         ("{name: turbo}", "turbo", None),
         ("{files: [{url: 'https://h/a/my%20m.pt?x=1', sha256: SHA}]}", "/cache/weights/KEY/my m.pt", "fetch"),
-        ("{files: [{url: 'https://h/a', sha256: SHA}, {url: 'https://h/b', sha256: SHA}]}", "/cache/weights/KEY", "fetch"),
+        (
+            "{files: [{url: 'https://h/a', sha256: SHA}, {url: 'https://h/b', sha256: SHA}]}",
+            "/cache/weights/KEY",
+            "fetch",
+        ),
         ("{claim: {name: c, path: /deep/model}}", "/source/deep/model", None),
         ("{image: {reference: 'r/m:1'}}", "/cache/weights/KEY", "copy"),
         ("{image: {reference: 'r/m:1', file: m.pt}}", "/cache/weights/KEY/m.pt", "copy"),
@@ -168,11 +172,11 @@ def test_pods_are_scaled_by_audio_that_waits_or_is_in_work() -> None:
     assert trigger["metadata"]["query"] == (
         f"sum(whisper_gateway_queued_audio_seconds{labels}) + sum(whisper_gateway_in_flight_audio_seconds{labels})"
     )
-    assert (trigger["metadata"]["threshold"], trigger["metadata"]["activationThreshold"]) == ("600", "0")
+    assert (trigger["metadata"]["threshold"], trigger["metadata"]["activationThreshold"]) == ("300", "0")
     assert (scaled["minReplicaCount"], scaled["maxReplicaCount"]) == (0, 20)
     (metric,) = render_case("hpa").one("HorizontalPodAutoscaler", "-torchserve")["spec"]["metrics"]
     assert metric["external"]["metric"]["name"] == "whisper_pending_audio_seconds"
-    assert metric["external"]["target"] == {"type": "AverageValue", "averageValue": "600"}
+    assert metric["external"]["target"] == {"type": "AverageValue", "averageValue": "300"}
 
 
 def test_scaling_to_nothing_holds_the_first_request_for_a_start() -> None:
@@ -243,7 +247,9 @@ def test_keys_come_from_a_secret() -> None:
     assert made.settings()["WHISPER_KEYS_FILE"] == "/etc/whisper/keys/keys.jsonl"
     (test,) = made.all("Pod")
     assert "--key-file=/key/key" in test["spec"]["containers"][0]["args"]
-    assert {"name": "key", "secret": {"secretName": "whisper-test-key", "defaultMode": 0o440}} in test["spec"]["volumes"]
+    assert {"name": "key", "secret": {"secretName": "whisper-test-key", "defaultMode": 0o440}} in test["spec"][
+        "volumes"
+    ]
     existing = render_case("ingress")
     assert not existing.has("Secret")
     assert "--refused" in existing.all("Pod")[0]["spec"]["containers"][0]["args"]

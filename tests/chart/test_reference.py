@@ -23,7 +23,9 @@ def test_readme_and_schema_are_up_to_date() -> None:
         assert (CHART / name).read_text("utf-8") == text, f"{name} is out of date: make chart-docs"
 
 
-def test_staleness_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_staleness_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name in ("Chart.yaml", "values.yaml"):
         (tmp_path / name).write_text((CHART / name).read_text("utf-8"), "utf-8")
     monkeypatch.setattr(chart_reference, "CHART", tmp_path)

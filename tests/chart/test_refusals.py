@@ -73,5 +73,5 @@ def test_refused_with_a_sentence(values: str, said: str) -> None:
 
 
 def test_an_old_cluster_is_refused() -> None:
-    with pytest.raises(Refused, match="1.25"):
+    with pytest.raises(Refused, match=r"1\.25"):
         template(version="1.24.0")

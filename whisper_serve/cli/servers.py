@@ -56,7 +56,9 @@ def serve(
     health_port: Annotated[
         int | None,
         typer.Option(
-            min=1, max=65535, help="Answer an orchestrator's probes here, at --host: /livez and /readyz. [default: none]"
+            min=1,
+            max=65535,
+            help="Answer an orchestrator's probes here, at --host: /livez and /readyz. [default: none]",
         ),
     ] = None,
     unresponsive_seconds: Annotated[

@@ -124,7 +124,7 @@ class _Watch(threading.Thread):
 
 def _answering(health: Health) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802  The base class asks for this name.
+        def do_GET(self) -> None:  # The base class asks for this name.
             states = {"/livez": lambda: health.alive, "/readyz": lambda: health.ready}
             if (state := states.get(self.path)) is None:
                 self.send_error(HTTPStatus.NOT_FOUND)

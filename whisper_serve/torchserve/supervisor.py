@@ -89,9 +89,9 @@ def supervise(
     """Serve until a signal asks to stop, and start TorchServe again when it dies.
 
     `say` gets one line for each event, and `hints` when the server is ready for the first time. A companion is started
-    first, counts for being ready, and is stopped before TorchServe is. `health` answers from the start on. Raises ServerFailed when the first start fails
-    or when TorchServe dies MAX_QUICK_DEATHS times with less than STABLE_SECONDS of service between; also what
-    TorchServe's entry and the companion raise.
+    first, counts for being ready, and is stopped before TorchServe is. `health` answers from the start on. Raises
+    ServerFailed when the first start fails or when TorchServe dies MAX_QUICK_DEATHS times with less than STABLE_SECONDS
+    of service between; also what TorchServe's entry, the companion and `health` raise.
     """
     with StopRequest() as stopping, health or nullcontext(), companion or nullcontext():
         _keep_serving(_Service(config, say, stopping, companion, health), hints)

@@ -1,4 +1,4 @@
-"""What `helm test` runs: transcribes a recording at a gateway and looks for words in the text. Needs nothing but Python."""
+"""What `helm test` runs: transcribes a recording at a gateway and looks for words in the text. Needs only Python."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def transcribe(url: str, audio: bytes, key: str, timeout: float) -> tuple[int | 
     request = urllib.request.Request(f"{url}/v1/audio/transcriptions", b"".join(parts), headers)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=max(timeout, 1)) as answer:
+        with opener.open(request, timeout=max(timeout, 1)) as answer:  # The chart gives the address.
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode(errors="replace")

@@ -46,7 +46,9 @@ def read_address(address: str) -> RemoteFile:
     if parts.scheme not in ("http", "https") or not parts.netloc or "/" in name or name.startswith(".") or not name:
         raise SourceNotFound(f"{address}: expected the http(s) address of a file")
     if hash_given is None:
-        raise SourceNotFound(f"{address}: expected the file's SHA-256 at its end, as #sha256= and 64 hexadecimal digits")
+        raise SourceNotFound(
+            f"{address}: expected the file's SHA-256 at its end, as #sha256= and 64 hexadecimal digits"
+        )
     return RemoteFile(url, name, hash_given[1].lower())
 
 
