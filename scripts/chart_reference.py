@@ -32,7 +32,7 @@ SETTINGS: Final[Mapping[str, tuple[type[Settings], frozenset[str]]]] = {
             {"host", "port", "grpc_port", "metrics_port", "torchserve_grpc", "model", "model_aliases", "keys_file"}
         ),
     ),
-    "handler": (HandlerSettings, frozenset({"weights", "device"})),
+    "handler": (HandlerSettings, frozenset({"weights", "model_cache", "device"})),
 }
 """Of each program its settings, and those that the chart itself sets."""
 TYPES: Final = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}

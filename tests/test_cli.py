@@ -110,6 +110,7 @@ def test_fetch_says_what_it_cannot_fetch(tmp_path: Path) -> None:
     answer = run("fetch", "base", "./base.pt", "--output", "cache", cwd=tmp_path)
     assert answer.returncode == 1
     assert "'./base.pt' is no model that can be fetched: expected " in answer.stderr
+    assert answer.stderr.rstrip().endswith("or URL#sha256=HEX.")
     assert not list(tmp_path.iterdir())
 
 

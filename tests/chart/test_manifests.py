@@ -52,8 +52,8 @@ def test_what_the_overlays_change() -> None:
     limits = kustomize(K8S / "overlays" / "mig").container("-torchserve")["resources"]["limits"]
     assert [key for key in limits if "/" in key] == ["nvidia.com/mig-2g.20gb"]
     shared = kustomize(K8S / "overlays" / "shared-weights").pod("-torchserve")
-    cache = next(each for each in shared["volumes"] if each["name"] == "cache")
-    assert cache == {"name": "cache", "persistentVolumeClaim": {"claimName": "whisper-models"}}
+    models = next(each for each in shared["volumes"] if each["name"] == "models")
+    assert models == {"name": "models", "persistentVolumeClaim": {"claimName": "whisper-models"}}
 
 
 def test_the_adapter_has_what_autoscalers_ask_for() -> None:

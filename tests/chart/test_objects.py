@@ -69,42 +69,38 @@ def test_settings_arrive_as_they_were_meant(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    ("source", "model", "fetched"),
+    ("source", "weights", "init"),
     [
-        ("{name: turbo}", "turbo", None),
-        ("{files: [{url: 'https://h/a/my%20m.pt?x=1', sha256: SHA}]}", "/cache/weights/KEY/my m.pt", "fetch"),
-        (
-            "{files: [{url: 'https://h/a', sha256: SHA}, {url: 'https://h/b', sha256: SHA}]}",
-            "/cache/weights/KEY",
-            "fetch",
-        ),
+        ("{name: turbo}", "turbo", "fetch"),
+        ("{files: [{url: 'https://h/a/my%20m.pt?x=1', sha256: SHA}]}", "/models/KEY/my m.pt", "fetch"),
+        ("{files: [{url: 'https://h/a', sha256: SHA}, {url: 'https://h/b', sha256: SHA}]}", "/models/KEY", "fetch"),
         ("{claim: {name: c, path: /deep/model}}", "/source/deep/model", None),
-        ("{image: {reference: 'r/m:1'}}", "/cache/weights/KEY", "copy"),
-        ("{image: {reference: 'r/m:1', file: m.pt}}", "/cache/weights/KEY/m.pt", "copy"),
+        ("{image: {reference: 'r/m:1'}}", "/models/KEY", "copy"),
+        ("{image: {reference: 'r/m:1', file: m.pt}}", "/models/KEY/m.pt", "copy"),
     ],
 )
-def test_where_weights_come_from(source: str, model: str, fetched: str | None) -> None:
-    chosen = values(f"models: [{{name: whisper, source: {source.replace('SHA', 'a' * 64)}}}]")
-    inits = render(values=chosen).pod("-torchserve")["initContainers"]
-    assert [each["name"] for each in inits] == [*([fetched] if fetched else []), "build"]
-    given = next(each for each in inits[-1]["args"] if each.startswith("--model="))
-    folder = given.split("/")[3] if "KEY" in model else ""
-    assert given == "--model=" + model.replace("KEY", folder)
-    if fetched == "fetch":
-        urls = [each for each in inits[0]["args"] if "://" in each]
+def test_where_weights_come_from(source: str, weights: str, init: str | None) -> None:
+    chosen = values(f"models: [{{name: speech, source: {source.replace('SHA', 'a' * 64)}}}]")
+    rendered = render(values=chosen)
+    settings, pod = rendered.settings("-torchserve"), rendered.pod("-torchserve")
+    key = settings["WHISPER_WEIGHTS"].split("/")[2] if "KEY" in weights else ""
+    assert settings["WHISPER_WEIGHTS"] == weights.replace("KEY", key)
+    assert [each["name"] for each in pod.get("initContainers", [])] == ([init] if init else [])
+    mounts = {each["mountPath"]: each for each in pod["containers"][0]["volumeMounts"]}
+    assert mounts["/models"]["readOnly"]
+    if source == "{name: turbo}":
+        assert pod["initContainers"][0]["args"] == ["fetch", "turbo", "--output=/models"]
+        assert settings["WHISPER_MODEL_CACHE"] == "/models"
+    elif init == "fetch":
+        *urls, output = pod["initContainers"][0]["args"][1:]
         assert all(each.endswith("#sha256=" + "a" * 64) for each in urls)
-        assert inits[0]["args"][-1] == f"--output=/cache/weights/{folder}"
-    if fetched == "copy":
-        assert inits[0]["image"] == "r/m:1"
-
-
-def test_the_archive_that_is_built_is_the_one_that_is_served() -> None:
-    pod = render().pod("-torchserve")
-    (build,) = pod["initContainers"]
-    served = next(each for each in pod["containers"][0]["args"] if each.startswith("--model-store="))
-    assert served.replace("--model-store=", "--output=") in build["args"]
-    newer = render("--set=torchserve.image.tag=v2").pod("-torchserve")
-    assert served not in newer["containers"][0]["args"]
+        assert output == f"--output=/models/{key}"
+    elif init == "copy":
+        assert pod["initContainers"][0]["image"] == "r/m:1"
+        assert f"/models/{key}" in pod["initContainers"][0]["command"]
+    else:
+        assert mounts["/source"]["readOnly"]
+        assert {"name": "source", "persistentVolumeClaim": {"claimName": "c", "readOnly": True}} in pod["volumes"]
 
 
 def test_a_gpu_is_asked_for_by_its_name() -> None:
@@ -283,9 +279,9 @@ def test_a_claim_is_shared_and_outlives_the_release() -> None:
     rendered = render_case("gpu-turbo")
     claim = rendered.one("PersistentVolumeClaim")
     assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
-    cache = next(each for each in rendered.pod("-torchserve")["volumes"] if each["name"] == "cache")
-    assert cache["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
-    mount = next(each for each in rendered.container("-torchserve")["volumeMounts"] if each["name"] == "cache")
+    models = next(each for each in rendered.pod("-torchserve")["volumes"] if each["name"] == "models")
+    assert models["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    mount = next(each for each in rendered.container("-torchserve")["volumeMounts"] if each["name"] == "models")
     assert mount["readOnly"]
     existing = render_case("everything-on")
     assert not existing.has("PersistentVolumeClaim")

@@ -19,25 +19,20 @@
 {{- $model | toJson -}}
 {{- end }}
 
-{{/* All names besides its own that the model goes by. */}}
+{{/* All names that requests may call the model. */}}
 {{- define "whisper.aliases" -}}
 {{- $model := include "whisper.model" . | fromJson -}}
 {{- $official := ternary "base" ($model.source.name | default "" | trimPrefix "random:") (eq ($model.source.name | default "") "trial") -}}
-{{- concat ($model.aliases | default list) (ternary (list $official) list (ne $official "")) | uniq | join "," -}}
+{{- concat (list $model.name) ($model.aliases | default list) (ternary (list $official) list (ne $official "")) | uniq | join "," -}}
 {{- end }}
 
-{{/* Folders of the cache: one for each source and image, so that a new version and its rollback find their own. */}}
+{{/* The folder of the cache for weights that no name stands for; another source has another one. */}}
 {{- define "whisper.weightsFolder" -}}
-{{- $model := include "whisper.model" . | fromJson -}}
-/cache/weights/{{ $model.source | toJson | sha256sum | trunc 12 }}
+{{- $source := (include "whisper.model" . | fromJson).source -}}
+/models/{{ omit $source "name" | toJson | sha256sum | trunc 12 }}
 {{- end }}
 
-{{- define "whisper.archiveFolder" -}}
-{{- $model := include "whisper.model" . | fromJson -}}
-/cache/archives/{{ list $model.source (include "whisper.image" (list . .Values.torchserve.image)) | toJson | sha256sum | trunc 12 }}
-{{- end }}
-
-{{/* What `whisper-serve build --model` is given. */}}
+{{/* WHISPER_WEIGHTS: what the handler loads. */}}
 {{- define "whisper.weights" -}}
 {{- $source := (include "whisper.model" . | fromJson).source -}}
 {{- $folder := include "whisper.weightsFolder" . -}}
@@ -46,47 +41,39 @@
 {{- else if $source.files -}}
 {{- if eq (len $source.files) 1 }}{{ $folder }}/{{ (urlParse (first $source.files).url).path | base }}{{ else }}{{ $folder }}{{ end -}}
 {{- else if (dig "claim" "name" "" $source) -}}
-/source/{{ $source.claim.path | default "" | trimPrefix "/" }}
+/source/{{ $source.claim.path | trimPrefix "/" }}
 {{- else -}}
 {{ $folder }}{{ with $source.image.file }}/{{ . }}{{ end }}
 {{- end -}}
 {{- end }}
 
-{{/* Init containers: bring the weights here, if no name stands for them, and pack the archive that TorchServe loads. */}}
+{{/* The init container that brings the weights into the cache: none where they lie on a claim. */}}
 {{- define "whisper.initContainers" -}}
-{{- $model := include "whisper.model" . | fromJson -}}
-{{- $source := $model.source -}}
+{{- $source := (include "whisper.model" . | fromJson).source -}}
 {{- $folder := include "whisper.weightsFolder" . -}}
-{{- if (dig "image" "reference" "" $source) }}
+{{- if dig "image" "reference" "" $source }}
 - name: copy
   image: {{ $source.image.reference }}
   imagePullPolicy: {{ .Values.torchserve.image.pullPolicy }}
   command: [sh, -c, 'mkdir -p "$1" && cp -R "$2"/. "$1"/', copy, {{ $folder | quote }}, {{ $source.image.path | default "/models" | quote }}]
   {{- include "whisper.initCommon" . | nindent 2 }}
-{{- end }}
-{{- if $source.files }}
+{{- else if not (dig "claim" "name" "" $source) }}
 - name: fetch
   image: {{ include "whisper.image" (list . .Values.torchserve.image) }}
   imagePullPolicy: {{ .Values.torchserve.image.pullPolicy }}
   args:
     - fetch
+    {{- if $source.name }}
+    - {{ $source.name }}
+    - --output=/models
+    {{- else }}
     {{- range $source.files }}
     - {{ printf "%s#sha256=%s" .url .sha256 | quote }}
     {{- end }}
     - --output={{ $folder }}
+    {{- end }}
   {{- include "whisper.initCommon" . | nindent 2 }}
 {{- end }}
-- name: build
-  image: {{ include "whisper.image" (list . .Values.torchserve.image) }}
-  imagePullPolicy: {{ .Values.torchserve.image.pullPolicy }}
-  args:
-    - build
-    - --model={{ include "whisper.weights" . }}
-    - --name={{ $model.name }}
-    - --output={{ include "whisper.archiveFolder" . }}
-    - --external-weights
-    - --if-needed
-  {{- include "whisper.initCommon" . | nindent 2 }}
 {{- end }}
 
 {{- define "whisper.initCommon" -}}
@@ -100,16 +87,12 @@ resources:
 securityContext:
   {{- toYaml .Values.securityContext | nindent 2 }}
 volumeMounts:
-  - {name: cache, mountPath: /cache}
+  - {name: models, mountPath: /models}
   - {name: tmp, mountPath: /tmp}
-  {{- if (dig "claim" "name" "" (include "whisper.model" . | fromJson).source) }}
-  - {name: source, mountPath: /source, readOnly: true}
-  {{- end }}
 {{- end }}
 
 {{/* Nothing is written but where a volume is. */}}
 {{- define "whisper.homeEnv" -}}
 - {name: HOME, value: /tmp}
-- {name: XDG_CACHE_HOME, value: /cache}
 - {name: NUMBA_CACHE_DIR, value: /tmp/numba}
 {{- end }}
