@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -37,8 +38,8 @@ def test_staleness_is_noticed(
 def test_every_value_is_described() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text("utf-8"))
 
-    def undescribed(path: str, node: dict[str, object]) -> list[str]:
-        inner = node.get("properties") or (node.get("items") or {}).get("properties") or {}  # type: ignore[attr-defined]
+    def undescribed(path: str, node: dict[str, Any]) -> list[str]:
+        inner = node.get("properties") or node.get("items", {}).get("properties") or {}
         if inner:
             return [each for name, child in inner.items() for each in undescribed(f"{path}.{name}", child)]
         return [] if node.get("description") else [path]
