@@ -30,7 +30,7 @@ KUBECTL := $(CHART_TOOLS)/kubectl/kubectl
 IMAGES := gateway torchserve
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo build test test-slow test-chart chart-docs manifests lint format eval quality quality-gpu bench bench-gpu bench-live profile profile-gpu images test-images lock proto clean
+.PHONY: help setup serve demo build test test-slow test-chart chart-docs manifests lint format eval quality quality-gpu bench bench-gpu bench-live profile profile-gpu images test-images test-cluster lock proto clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -47,7 +47,7 @@ build: $(RUN_STAMP)  ## Pack MODEL into model_store/whisper.mar
 	$(BIN)/whisper-serve build --model "$(MODEL)" $(ARGS)
 
 test: $(DEV_STAMP)  ## Run the tests but the slow ones
-	$(BIN)/python -m pytest -m "not slow and not chart and not images" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not chart and not images and not cluster" $(ARGS)
 
 test-slow: $(DEV_STAMP)  ## Run the slow tests: real weights, real servers
 	$(BIN)/python -m pytest -m slow $(ARGS)
@@ -109,6 +109,9 @@ images: $(IMAGES:%=image-%)  ## Build both container images and show their sizes
 
 test-images: $(DEV_STAMP)  ## Build both images, run them, transcribe: needs podman or docker
 	$(BIN)/python -m pytest -m images tests/images $(ARGS)
+
+test-cluster: $(DEV_STAMP) $(CHART_STAMP)  ## Install the chart on the cluster of KUBECONFIG and try it: docs/kubernetes.md
+	$(BIN)/python -m pytest -m cluster tests/cluster $(ARGS)
 
 proto: $(RUN_STAMP)  ## Generate the gRPC stubs again, as an installation does
 	$(BIN)/python hatch_build.py

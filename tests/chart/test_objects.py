@@ -72,6 +72,7 @@ def test_settings_arrive_as_they_were_meant(monkeypatch: pytest.MonkeyPatch) -> 
     ("source", "weights", "init"),
     [
         ("{name: turbo}", "turbo", "fetch"),
+        ("{name: 'random:tiny'}", "random:tiny", None),
         ("{files: [{url: 'https://h/a/my%20m.pt?x=1', sha256: SHA}]}", "/models/KEY/my m.pt", "fetch"),
         ("{files: [{url: 'https://h/a', sha256: SHA}, {url: 'https://h/b', sha256: SHA}]}", "/models/KEY", "fetch"),
         ("{claim: {name: c, path: /deep/model}}", "/source/deep/model", None),
@@ -98,7 +99,7 @@ def test_where_weights_come_from(source: str, weights: str, init: str | None) ->
     elif init == "copy":
         assert pod["initContainers"][0]["image"] == "r/m:1"
         assert f"/models/{key}" in pod["initContainers"][0]["command"]
-    else:
+    elif "claim" in source:
         assert mounts["/source"]["readOnly"]
         assert {"name": "source", "persistentVolumeClaim": {"claimName": "c", "readOnly": True}} in pod["volumes"]
 

@@ -47,7 +47,7 @@
 {{- end -}}
 {{- end }}
 
-{{/* The init container that brings the weights into the cache: none where they lie on a claim. */}}
+{{/* The init container that brings the weights into the cache: none where they lie on a claim or are made up. */}}
 {{- define "whisper.initContainers" -}}
 {{- $source := (include "whisper.model" . | fromJson).source -}}
 {{- $folder := include "whisper.weightsFolder" . -}}
@@ -57,7 +57,7 @@
   imagePullPolicy: {{ .Values.torchserve.image.pullPolicy }}
   command: [sh, -c, 'mkdir -p "$1" && cp -R "$2"/. "$1"/', copy, {{ $folder | quote }}, {{ $source.image.path | default "/models" | quote }}]
   {{- include "whisper.initCommon" . | nindent 2 }}
-{{- else if not (dig "claim" "name" "" $source) }}
+{{- else if not (or (dig "claim" "name" "" $source) (hasPrefix "random:" ($source.name | default ""))) }}
 - name: fetch
   image: {{ include "whisper.image" (list . .Values.torchserve.image) }}
   imagePullPolicy: {{ .Values.torchserve.image.pullPolicy }}
