@@ -97,7 +97,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 # PyPI has the CUDA build.
 ARG TORCH_INDEX
 ARG TORCH=2.13.0
-# What runs needs neither PyTorch's own tests nor the headers and tools for extensions in C++.
+# What runs needs neither PyTorch's own tests nor the headers and tools for extensions in C++, and of pip only the module.
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=pip,target=/etc/pip.conf \
     --mount=type=secret,id=ca,target=/run/secrets/ca.pem \
@@ -105,7 +105,8 @@ RUN --mount=type=cache,target=/root/.cache/pip \
         ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} "torch==${TORCH}" \
     && torch=$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/torch \
     && rm -r "${torch}/include" "${torch}/test" "${torch}/share" \
-    && find "${torch}/bin" -type f ! -name torch_shm_manager -delete
+    && find "${torch}/bin" -type f ! -name torch_shm_manager -delete \
+    && rm /opt/venv/bin/pip*
 
 FROM torchserve-packages AS torchserve-app
 COPY --from=wheel /wheels /wheels

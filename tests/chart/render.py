@@ -16,6 +16,7 @@ TOOLS: Final = Path(os.environ.get("WHISPER_CHART_TOOLS", ROOT / ".chart-tools")
 HELM: Final = TOOLS / "helm" / "helm"
 KUBECTL: Final = TOOLS / "kubectl" / "kubectl"
 PYTHON: Final = ROOT / ".venv-chart" / "bin" / "python"
+NODE: Final = PYTHON.with_name("node")
 CASES: Final = sorted(path.name.removesuffix("-values.yaml") for path in (CHART / "ci").glob("*-values.yaml"))
 VERSIONS: Final = tuple(f"1.{minor}.0" for minor in range(25, 37))
 NAMESPACE: Final = "speech"

@@ -10,7 +10,19 @@ from typing import Any
 
 import pytest
 
-from tests.chart.render import CASES, CHART, HELM, PYTHON, TOOLS, VERSIONS, Object, load_all, render_case, template
+from tests.chart.render import (
+    CASES,
+    CHART,
+    HELM,
+    NODE,
+    PYTHON,
+    TOOLS,
+    VERSIONS,
+    Object,
+    load_all,
+    render_case,
+    template,
+)
 
 pytestmark = pytest.mark.chart
 
@@ -64,7 +76,7 @@ def test_custom_resources_fit_their_schemas(rendered: dict[tuple[str, str], list
     custom = distinct([item for items in rendered.values() for item in items if not is_own(item)])
     kinds = {item["kind"] for item in custom}
     assert kinds == {"ScaledObject", "ServiceMonitor", "PodMonitor", "PrometheusRule", "HTTPRoute", "GRPCRoute"}
-    checker = ["node", str(HERE / "tools" / "check_custom.mjs"), str(TOOLS)]
+    checker = [str(NODE), str(HERE / "tools" / "check_custom.mjs"), str(TOOLS)]
     assert problems(checker, custom) == []
     scaled = next(item for item in custom if item["kind"] == "ScaledObject")
     misspelt = {**scaled, "spec": {**scaled["spec"], "minReplicas": 1}}
