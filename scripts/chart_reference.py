@@ -140,7 +140,7 @@ def make_readme(values: Any, comments: Mapping[tuple[str, ...], Value], chart: M
         "",
         "```sh",
         "helm install whisper helm/whisper --namespace whisper --create-namespace --values my-values.yaml",
-        "helm test whisper --namespace whisper --logs",
+        "helm test whisper --namespace whisper",
         "```",
         "",
         "[docs/kubernetes.md](../../docs/kubernetes.md) tells how to install it,",

@@ -275,6 +275,14 @@ def test_evictions_are_bounded_and_the_sick_may_go() -> None:
     assert "unhealthyPodEvictionPolicy" not in render(version="1.25.0").one("PodDisruptionBudget", "-gateway")["spec"]
 
 
+def test_the_test_leaves_nothing_behind() -> None:
+    hooks = [each for each in render().objects if "helm.sh/hook" in each["metadata"].get("annotations", {})]
+    assert {each["kind"] for each in hooks} == {"ConfigMap", "Pod"}
+    for each in hooks:
+        policy = each["metadata"]["annotations"]["helm.sh/hook-delete-policy"]
+        assert policy == "before-hook-creation,hook-succeeded"
+
+
 def test_a_claim_is_shared_and_outlives_the_release() -> None:
     rendered = render_case("gpu-turbo")
     claim = rendered.one("PersistentVolumeClaim")
