@@ -63,7 +63,6 @@ def test_one_three_one(release: Release, images: Images, timings: dict[str, str]
         wait(lambda: replicas(release) == 3, 120, "the autoscaler to ask for three pods")
         asked = time.monotonic()
         timings["load to the autoscaler's decision"] = f"{asked - started:.0f} s"
-        assert pending(release) > 40
         wait(lambda: len(kube.ready_pods("torchserve")) == 3, READY_SECONDS, "three ready pods")
         timings["its decision to three ready pods, under load"] = f"{time.monotonic() - asked:.0f} s"
         last = max(kube.pods("torchserve"), key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
