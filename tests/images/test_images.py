@@ -110,7 +110,7 @@ def test_gateway_finishes_its_work_when_it_is_told_to_stop(gateway: Container, c
     seconds = gateway.stop(60)
     thread.join()
     assert answers[0].status_code == 200
-    assert "Simplicissimus" in answers[0].text
+    assert "mit Lachen die Wahrheit zu sagen" in answers[0].text
     assert gateway.exit_code == 0
     assert seconds < 45
 
