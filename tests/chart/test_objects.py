@@ -97,8 +97,11 @@ def test_where_weights_come_from(source: str, weights: str, init: str | None) ->
         assert all(each.endswith("#sha256=" + "a" * 64) for each in urls)
         assert output == f"--output=/models/{key}"
     elif init == "copy":
-        assert pod["initContainers"][0]["image"] == "r/m:1"
-        assert f"/models/{key}" in pod["initContainers"][0]["command"]
+        copying = pod["initContainers"][0]
+        assert copying["image"] == "r/m:1"
+        # Beside the image's own folder, which a volume there would hide.
+        assert copying["command"][-2:] == [f"/cache/{key}", "/models"]
+        assert {"name": "models", "mountPath": "/cache"} in copying["volumeMounts"]
     elif "claim" in source:
         assert mounts["/source"]["readOnly"]
         assert {"name": "source", "persistentVolumeClaim": {"claimName": "c", "readOnly": True}} in pod["volumes"]

@@ -55,8 +55,9 @@
 - name: copy
   image: {{ $source.image.reference }}
   imagePullPolicy: {{ .Values.torchserve.image.pullPolicy }}
-  command: [sh, -c, 'mkdir -p "$1" && cp -R "$2"/. "$1"/', copy, {{ $folder | quote }}, {{ $source.image.path | default "/models" | quote }}]
-  {{- include "whisper.initCommon" . | nindent 2 }}
+  command: [sh, -c, 'mkdir -p "$1" && cp -R "$2"/. "$1"/', copy, {{ $folder | replace "/models/" "/cache/" | quote }}, {{ $source.image.path | default "/models" | quote }}]
+  {{- /* Not at /models, where the image may have its own. */}}
+  {{- include "whisper.initCommon" (list . "/cache") | nindent 2 }}
 {{- else if not (or (dig "claim" "name" "" $source) (hasPrefix "random:" ($source.name | default ""))) }}
 - name: fetch
   image: {{ include "whisper.image" (list . .Values.torchserve.image) }}
@@ -72,11 +73,14 @@
     {{- end }}
     - --output={{ $folder }}
     {{- end }}
-  {{- include "whisper.initCommon" . | nindent 2 }}
+  {{- include "whisper.initCommon" (list . "/models") | nindent 2 }}
 {{- end }}
 {{- end }}
 
+{{/* What both init containers have: list . and the folder where the cache is. */}}
 {{- define "whisper.initCommon" -}}
+{{- $cache := index . 1 -}}
+{{- with index . 0 -}}
 env:
   {{- include "whisper.homeEnv" . | nindent 2 }}
   {{- with .Values.torchserve.extraEnv }}
@@ -87,8 +91,9 @@ resources:
 securityContext:
   {{- toYaml .Values.securityContext | nindent 2 }}
 volumeMounts:
-  - {name: models, mountPath: /models}
+  - {name: models, mountPath: {{ $cache }}}
   - {name: tmp, mountPath: /tmp}
+{{- end }}
 {{- end }}
 
 {{/* Nothing is written but where a volume is. */}}
