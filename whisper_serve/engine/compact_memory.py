@@ -1,7 +1,7 @@
-"""The memory of the audio's keys and values as integers, for CPUs.
+"""The memory of the audio's keys and values as 8-bit integers, for CPUs.
 
 Decoding reads all of it for each token, so its size is what a step costs. Each key and each value of a position and
-head has a scale of its own: with 16 bits they are as good as float32, with 8 nearly so. Scores and sums are float32.
+head has a scale of its own; scores and sums are float32.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-NARROW: Final = 8
-WIDE: Final = 16
-"""How many bits a number may have."""
+LEVELS: Final = 127
+"""The largest number of 8 bits with a sign."""
 SMALLEST: Final = 1e-12
 """Sizes are at least this, so that what is all zero can be divided by its own."""
 LONGEST_STEP: Final = 10
@@ -31,29 +30,25 @@ LEAST_ITEMS: Final = 4
 """Rows times heads that a thread of attention takes on at least."""
 
 Float32 = npt.NDArray[np.float32]
-Integers = npt.NDArray[np.int8] | npt.NDArray[np.int16]
+Integers = npt.NDArray[np.int8]
 
 
-def _levels(bits: int) -> np.float32:
-    return np.float32(2 ** (bits - 1) - 1)
-
-
-def compile_kernels(bits: int) -> None:
+def compile_kernels() -> None:
     """Have the machine code of attention made now, which takes seconds, rather than for the first window."""
-    CompactCrossMemory(torch.zeros(1, 1, 2), 1, bits).attend(torch.zeros(1, 1, 1, 1))
+    CompactCrossMemory(torch.zeros(1, 1, 2), 1).attend(torch.zeros(1, 1, 1, 1))
 
 
 class CompactCrossMemory:
     """One layer's keys and values of the audio: see `attention_cache.CrossMemory`."""
 
-    def __init__(self, keys_values: Tensor, heads: int, bits: int) -> None:
-        """``keys_values`` (rows, audio context, 2 · state), float32: keys, behind them values; `NARROW` or `WIDE`."""
+    def __init__(self, keys_values: Tensor, heads: int) -> None:
+        """``keys_values`` (rows, audio context, 2 · state), float32: keys, behind them values."""
         rows, positions, width = keys_values.shape
         shape = (rows, 2, heads, positions, width // (2 * heads))
-        self._numbers: Integers = np.empty(shape, np.int8) if bits == NARROW else np.empty(shape, np.int16)
+        self._numbers: Integers = np.empty(shape, np.int8)
         self._scales = np.empty(shape[:-1], np.float32)
         self._rows = np.arange(rows)
-        _split(rows, _quantize, keys_values.contiguous().numpy(), self._numbers, self._scales, _levels(bits))
+        _split(rows, _quantize, keys_values.contiguous().numpy(), self._numbers, self._scales)
 
     def attend(self, query: Tensor) -> Tensor:
         if query.shape[2] > LONGEST_STEP:
@@ -101,9 +96,7 @@ _jit = numba.njit(nogil=True, fastmath=True)
 
 
 @_jit
-def _quantize(
-    first: int, last: int, keys_values: Float32, numbers: Integers, scales: Float32, levels: np.float32
-) -> None:
+def _quantize(first: int, last: int, keys_values: Float32, numbers: Integers, scales: Float32) -> None:
     """Rows ``first`` to ``last`` to integers: see `CompactCrossMemory`."""
     _, kinds, heads, positions, size = numbers.shape
     for row in range(first, last):
@@ -114,7 +107,7 @@ def _quantize(
                     largest = np.float32(SMALLEST)
                     for i in range(size):
                         largest = max(largest, abs(keys_values[row, position, begin + i]))
-                    scale = largest / levels
+                    scale = largest / np.float32(LEVELS)
                     scales[row, kind, head, position] = scale
                     factor = np.float32(1) / scale
                     for i in range(size):

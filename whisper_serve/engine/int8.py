@@ -44,6 +44,7 @@ class Int8Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # PyTorch has one scale for all of x: rows are brought to the same size, so that each has all the levels.
-        largest = torch.linalg.vector_norm(x, torch.inf, dim=-1, keepdim=True).clamp_(min=SMALLEST)
+        # Largest and smallest are found many times faster than the norm to the power of infinity, or both at once.
+        largest = torch.maximum(x.amax(dim=-1, keepdim=True), -x.amin(dim=-1, keepdim=True)).clamp_(min=SMALLEST)
         product: Tensor = torch.ops.quantized.linear_dynamic(x / largest, self._packed)
         return product.mul_(largest) if self._bias is None else torch.addcmul(self._bias, product, largest)

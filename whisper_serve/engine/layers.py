@@ -50,8 +50,8 @@ class CrossAttention(nn.Module):
     def __init__(self, n_state: int, n_head: int) -> None:
         super().__init__()
         self.n_head = n_head
-        self.memory_bits: int | None = None
-        """How many bits the numbers have that keys and values are kept as; None: as they are computed."""
+        self.compact = False
+        """Whether keys and values are kept as integers."""
         self.query = nn.Linear(n_state, n_state)
         self.kv = nn.Linear(n_state, 2 * n_state)
         self.out = nn.Linear(n_state, n_state)
@@ -63,8 +63,8 @@ class CrossAttention(nn.Module):
 
     def memory(self, features: Tensor) -> CrossMemory:
         """The same as a part of a cache."""
-        if self.memory_bits:
-            return CompactCrossMemory(self.kv(features), self.n_head, self.memory_bits)
+        if self.compact:
+            return CompactCrossMemory(self.kv(features), self.n_head)
         key, value = self.keys_values(features)
         return PlainCrossMemory(key.contiguous(), value.contiguous())
 
