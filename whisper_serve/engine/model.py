@@ -6,7 +6,7 @@ state between calls, so that one model may serve several threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 import torch
@@ -104,10 +104,17 @@ class AudioEncoder(nn.Module):
         self.ln_post = nn.LayerNorm(state)
         self.thins_padding = False
 
-    def speed_up(self) -> None:
-        """Thin the padding, and have linear layers of 8-bit integers."""
+    def speed_up(self, *, int8: bool) -> None:
+        """Thin the padding, and have linear layers of 8-bit integers: all, or those whose rows a norm made alike.
+
+        The first block's are left out too, since what they lose is worth as much as what all the others do.
+        """
         self.thins_padding = True
-        replace_linears(self.blocks, Int8Linear)
+        if int8:
+            replace_linears(self.blocks, Int8Linear)
+        else:
+            for block in list(self.blocks)[1:]:
+                replace_linears(block, Int8Linear, leave={"attn.out", "mlp.2"})
 
     @phase("encoder")
     def forward(self, mel: Tensor, audio: int | None = None) -> Tensor:
@@ -142,18 +149,17 @@ class TextDecoder(nn.Module):
         self.screen: ScreenedVocabulary | None = None
 
     def speed_up(self, *, int8: bool) -> None:
-        """Have `screening`, a `compact_memory` of the audio, and `packed` weights or those of 8-bit integers."""
-        vocabulary = self.token_embedding.weight
-        self.screen = ScreenedVocabulary(vocabulary, len(vocabulary) - TIMESTAMP_TOKENS)
+        """Have `packed` weights, or those of 8-bit integers, `screening` and a `compact_memory` of the audio."""
+        self.screen = ScreenedVocabulary(
+            self.token_embedding.weight, len(self.token_embedding.weight) - TIMESTAMP_TOKENS
+        )
         compile_kernels()
         for block in self._layers():
             block.cross_attn.compact = True
-            # What reads all of the audio has as many rows as the encoder's layers, and bears integers as they do.
-            replace_linears(block, Int8Linear, only="kv")
             if int8:
                 replace_linears(block, Int8Linear)
             elif packed.available():
-                replace_linears(block, PackedLinear)
+                replace_linears(block, PackedLinear, leave={"cross_attn.kv"})  # It reads all of the audio: many rows.
 
     def _layers(self) -> list[DecoderBlock]:
         return list(self.blocks)  # type: ignore[arg-type]  # ModuleList forgets what it holds
@@ -250,9 +256,9 @@ class WhisperModel(nn.Module):
         """Take what is faster on a CPU than plain float32, and nearly as exact.
 
         Args:
-            int8: whether the decoder's linear layers are to be 8-bit integers too, for less memory: that is less exact.
+            int8: whether all linear layers are to be 8-bit integers, which takes less memory and is less exact.
         """
-        self.encoder.speed_up()
+        self.encoder.speed_up(int8=int8)
         self.decoder.speed_up(int8=int8)
 
     @property
@@ -264,13 +270,13 @@ class WhisperModel(nn.Module):
         return self.decoder.token_embedding.weight.dtype
 
 
-def replace_linears(module: nn.Module, make: Callable[[Tensor, Tensor | None], nn.Module], *, only: str = "") -> None:
-    """Put what ``make`` makes of weight and bias in the place of all linear layers below, or of all named ``only``."""
-    for name, child in module.named_children():
-        if not isinstance(child, nn.Linear):
-            replace_linears(child, make, only=only)
-        elif name == (only or name):
-            setattr(module, name, make(child.weight, child.bias))
+def replace_linears(
+    module: nn.Module, make: Callable[[Tensor, Tensor | None], nn.Module], *, leave: Collection[str] = ()
+) -> None:
+    """Put what ``make`` makes of weight and bias in the place of all linear layers below, but those so named."""
+    for name, child in list(module.named_modules()):
+        if isinstance(child, nn.Linear) and name not in leave:
+            module.set_submodule(name, make(child.weight, child.bias))
 
 
 def fuse_projections(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
