@@ -64,5 +64,5 @@ def pair_sums(weight: Tensor) -> Tensor:
     Returns:
         Of shape (outputs, ⌈inputs / 2⌉): of weights of one sign the size of their sum, of others that of the larger.
     """
-    pairs = F.pad(weight, (0, weight.shape[1] % 2)).unflatten(1, (-1, 2))
+    pairs = F.pad(weight, (0, weight.shape[1] % 2)).view(len(weight), -1, 2)
     return torch.maximum(pairs.clamp(min=0).sum(dim=2), -pairs.clamp(max=0).sum(dim=2))
