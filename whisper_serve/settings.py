@@ -67,7 +67,7 @@ class HandlerSettings(Settings):
         "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto: the GPU that TorchServe assigns, else the CPU."
     )
     dtype: Literal["auto", "float32", "float16", "bfloat16", "int8"] = Field(
-        "auto", description="Number type; auto: float32 on a CPU, bfloat16 or float16 on a GPU."
+        "auto", description="Number type; auto: on a CPU float32 with some integers, on a GPU bfloat16 or float16."
     )
     batch_windows: int = Field(
         0, ge=0, le=512, description="Windows computed together; 0: 16 on a CPU, up to 64 on a GPU."

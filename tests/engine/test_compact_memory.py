@@ -13,8 +13,6 @@ from whisper_serve.engine.compact_memory import LONGEST_STEP, CompactCrossMemory
 from whisper_serve.engine.layers import split_heads
 
 ROWS, POSITIONS, HEADS, STATE = 5, 300, 4, 64
-
-
 TOLERANCE = 0.03
 
 

@@ -33,7 +33,9 @@ Device = Annotated[
 Dtype = Annotated[
     str,
     typer.Option(
-        "--dtype", help="Number type: auto (float32 on a CPU, bfloat16 on a GPU), float32, float16, bfloat16 or int8."
+        "--dtype",
+        help="Number type: float32, float16, bfloat16, int8 or auto (on a CPU float32 with some integers, on a GPU "
+        "bfloat16).",
     ),
 ]
 Workers = Annotated[

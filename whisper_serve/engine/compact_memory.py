@@ -20,10 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .int8 import SMALLEST
+
 LEVELS: Final = 127
 """The largest number of 8 bits with a sign."""
-SMALLEST: Final = 1e-12
-"""Sizes are at least this, so that what is all zero can be divided by its own."""
 LONGEST_STEP: Final = 10
 """Tokens a row, or beams of a window, up to which attention reads the integers; more are cheaper in float32."""
 LEAST_ITEMS: Final = 4

@@ -93,7 +93,8 @@ class Engine:
         Args:
             device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
             dtype: ``auto`` is bfloat16 on a GPU that has it, else float16; on a CPU float32, with integers where they
-                are nearly as good. ``float32`` is that alone. ``int8``, for x86 CPUs, takes less memory and is less exact.
+                are nearly as good. ``float32`` is that alone. ``int8``, for x86 CPUs, takes less memory and is less
+                exact.
             batch_size: most windows computed together; by default 16 on a CPU, and on a GPU what fits into its memory,
                 up to 64. Fewer once memory did not suffice.
             graphs: whether to decode by CUDA graphs; by default on each CUDA device.

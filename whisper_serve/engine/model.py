@@ -105,16 +105,12 @@ class AudioEncoder(nn.Module):
         self.thins_padding = False
 
     def speed_up(self, *, int8: bool) -> None:
-        """Thin the padding, and have linear layers of 8-bit integers: all, or those whose rows a norm made alike.
+        """Thin the padding, and have linear layers of 8-bit integers: of all blocks, or of all but the first.
 
-        The first block's are left out too, since what they lose is worth as much as what all the others do.
+        What the first block's lose is worth as much as what all the others' do.
         """
         self.thins_padding = True
-        if int8:
-            replace_linears(self.blocks, Int8Linear)
-        else:
-            for block in list(self.blocks)[1:]:
-                replace_linears(block, Int8Linear, leave={"attn.out", "mlp.2"})
+        replace_linears(self.blocks if int8 else self.blocks[1:], Int8Linear)
 
     @phase("encoder")
     def forward(self, mel: Tensor, audio: int | None = None) -> Tensor:
