@@ -235,11 +235,14 @@ def test_keys_are_added_listed_and_revoked(tmp_path: Path) -> None:
     assert key_id in again.stderr
 
 
-def test_a_bad_setting_of_the_gateway_is_one_sentence() -> None:
-    answer = run("gateway", "--torchserve", "nowhere")
+@pytest.mark.parametrize(
+    ("option", "value", "named"), [("torchserve", "nowhere", "torchserve_grpc"), ("models", "[]", "models")]
+)
+def test_a_bad_setting_of_the_gateway_is_one_sentence(option: str, value: str, named: str) -> None:
+    answer = run("gateway", f"--{option}", value)
     assert answer.returncode == 1
     assert answer.stderr.startswith("Error: bad gateway settings")
-    assert "torchserve_grpc" in answer.stderr
+    assert f" {named}: " in " ".join(answer.stderr.split())
     assert "Traceback" not in answer.stderr
 
 

@@ -48,8 +48,14 @@ class Settings(BaseSettings):
         try:
             return cls(**(section or {}))
         except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
+            problems = "; ".join(map(_sentence, error.errors()))
             raise SettingsError(f"{cls.what} {problems}") from error
+
+
+def _sentence(problem: Mapping[str, Any]) -> str:
+    """What is wrong, and with which setting if it is one."""
+    where, what = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {what}" if where else what
 
 
 class HandlerSettings(Settings):

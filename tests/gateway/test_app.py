@@ -76,7 +76,7 @@ def test_what_was_dropped_is_told_and_counted(served: Served) -> None:
     assert verbose.dropped[1] == {"start": 2.0, "end": 3.0, "reason": "repetition", "text": "And another."}
     assert post(served, stream="true").text.endswith("[DONE]\n\n")
     metrics = httpx.get(f"{served.url}/metrics", trust_env=False).text
-    assert 'whisper_gateway_dropped_segments_total{reason="repetition"} 4.0' in metrics
+    assert 'whisper_gateway_dropped_segments_total{model="whisper",reason="repetition"} 4.0' in metrics
 
 
 def test_the_sdk_streams_and_sees_errors_on_the_way(served: Served) -> None:
@@ -193,7 +193,7 @@ def test_metrics_on_a_port_of_their_own() -> None:
         port = free.getsockname()[1]
     with serve(metrics_port=port) as served:
         answer = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False)
-        assert "whisper_gateway_queued_audio_seconds 0.0" in answer.text
+        assert "# TYPE whisper_gateway_queued_audio_seconds gauge" in answer.text
         assert httpx.get(f"{served.url}/metrics", trust_env=False).status_code == 404
         assert "/metrics" not in httpx.get(f"{served.url}/openapi.json", trust_env=False).json()["paths"]
         with pytest.raises(SettingsError, match="WHISPER_METRICS_PORT"), exposed(Metrics(), "127.0.0.1", port):

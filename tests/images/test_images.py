@@ -130,5 +130,5 @@ def transcribe(gateway: Container, path: Path) -> httpx.Response:
 def busy(gateway: Container) -> bool:
     """Whether audio of it is at TorchServe."""
     metrics = httpx.get(f"http://{gateway.port(8000)}/metrics", trust_env=False).text
-    found = re.search(r"^whisper_gateway_in_flight_audio_seconds (\S+)$", metrics, re.MULTILINE)
+    found = re.search(r"^whisper_gateway_in_flight_audio_seconds\{.*\} (\S+)$", metrics, re.MULTILINE)
     return found is not None and float(found[1]) > 0
