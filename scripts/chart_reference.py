@@ -4,8 +4,8 @@
     python scripts/chart_reference.py --check  # only says whether they are up to date
 
 In values.yaml the comment above a key is its description; a line ``@schema {…}`` in it adds to the key's JSON schema,
-and ``@settings NAME`` stands for a map of the settings of one of SETTINGS. A map with keys takes no others; an empty
-map takes any.
+``@settings NAME`` stands for a map of the settings of one of SETTINGS, and ``@overrides`` for what a model may have
+instead of the values of all models. A map with keys takes no others; an empty map takes any.
 """
 
 from __future__ import annotations
@@ -29,7 +29,17 @@ SETTINGS: Final[Mapping[str, tuple[type[Settings], frozenset[str]]]] = {
     "gateway": (
         GatewaySettings,
         frozenset(
-            {"host", "port", "grpc_port", "metrics_port", "torchserve_grpc", "model", "model_aliases", "keys_file"}
+            {
+                "host",
+                "port",
+                "grpc_port",
+                "metrics_port",
+                "torchserve_grpc",
+                "model",
+                "model_aliases",
+                "models",
+                "keys_file",
+            }
         ),
     ),
     "handler": (HandlerSettings, frozenset({"weights", "model_cache", "device"})),
@@ -47,6 +57,7 @@ class Value:
     text: str = ""
     schema: dict[str, Any] = field(default_factory=dict)
     settings: str = ""
+    overrides: bool = False
 
 
 def read_comments(text: str) -> dict[tuple[str, ...], Value]:
@@ -80,6 +91,8 @@ def _described(path: tuple[str, ...], comments: list[str]) -> Value:
             value.schema = yaml.safe_load(line.removeprefix("@schema "))
         elif line.startswith("@settings "):
             value.settings = line.removeprefix("@settings ").strip()
+        elif line == "@overrides":
+            value.overrides = True
         else:
             sentences.append(line)
     value.text = " ".join(sentences)
@@ -89,6 +102,8 @@ def _described(path: tuple[str, ...], comments: list[str]) -> Value:
 def make_schema(values: Any, comments: Mapping[tuple[str, ...], Value]) -> dict[str, Any]:
     """The JSON schema of all values."""
     schema = _schema(values, (), comments)
+    for path in (value.path for value in comments.values() if value.overrides):
+        _find_schema(schema, path).update(_overrides_schema(values))
     schema["properties"]["global"] = {"type": "object", "description": "Helm's own."}
     return {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Values of the chart whisper", **schema}
 
@@ -128,6 +143,19 @@ def settings_of(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def _settings_schema(name: str) -> dict[str, Any]:
     kept = ("description", "type", "minimum", "maximum", "exclusiveMinimum", "enum", "pattern")
     properties = {setting: {key: schema[key] for key in kept if key in schema} for setting, schema in settings_of(name)}
+    return {"additionalProperties": False, "properties": properties}
+
+
+def _find_schema(schema: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    for key in path:
+        schema = schema["items"] if key == "0" else schema["properties"][key]
+    return schema
+
+
+def _overrides_schema(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A map of values of `torchserve`, and of `autoscaling.torchserve` beside them."""
+    places = {key: ("torchserve", key) for key in values["torchserve"]} | {"autoscaling": ("autoscaling", "torchserve")}
+    properties = {key: {"$ref": "#/properties/" + "/properties/".join(place)} for key, place in places.items()}
     return {"additionalProperties": False, "properties": properties}
 
 

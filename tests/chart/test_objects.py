@@ -10,7 +10,7 @@ import yaml
 
 from tests.chart.render import CASES, CHART, Object, Rendered, render, render_case
 from whisper_serve.gateway.settings import GatewaySettings
-from whisper_serve.settings import HandlerSettings
+from whisper_serve.settings import HandlerSettings, Settings
 
 pytestmark = pytest.mark.chart
 
@@ -49,9 +49,12 @@ def test_every_container_is_confined(case: str) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_the_programs_read_their_settings(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rendered = render_case(case)
-    for part, kind in (("-gateway", GatewaySettings), ("-torchserve", HandlerSettings)):
+    kinds: dict[str, type[Settings]] = {"gateway": GatewaySettings, "torchserve": HandlerSettings}
+    for deployment in rendered.all("Deployment"):
+        kind = kinds[deployment["metadata"]["labels"]["app.kubernetes.io/component"]]
+        (config,) = deployment["spec"]["template"]["spec"]["containers"][0]["envFrom"]
         with monkeypatch.context() as patch:
-            for name, value in rendered.settings(part).items():
+            for name, value in rendered.settings(config["configMapRef"]["name"]).items():
                 assert name.removeprefix("WHISPER_").lower() in kind.model_fields
                 patch.setenv(name, value)
             kind.read({})
@@ -64,8 +67,9 @@ def test_settings_arrive_as_they_were_meant(monkeypatch: pytest.MonkeyPatch) -> 
     settings = GatewaySettings.read({})
     assert (settings.max_upload_bytes, settings.drain_seconds, settings.live_interim_seconds) == (3221225472, 0, 0.25)
     assert (settings.host, settings.metrics_port) == ("0.0.0.0", 9090)
-    assert settings.torchserve_grpc == "release-whisper-torchserve.speech.svc:7070"
-    assert settings.models == ("whisper", "whisper-1", "large-v3")
+    (model,) = settings.served
+    assert model.torchserve == "release-whisper-torchserve.speech.svc:7070"
+    assert settings.model_names == ("whisper", "whisper-1", "large-v3")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +170,8 @@ def test_no_replicas_where_something_scales() -> None:
 
 def test_pods_are_scaled_by_audio_that_waits_or_is_in_work() -> None:
     scaled = render_case("keda").one("ScaledObject", "-torchserve")["spec"]
-    labels = '{namespace="speech",app_kubernetes_io_instance="release",app_kubernetes_io_component="gateway"}'
+    labels = '{namespace="speech",app_kubernetes_io_instance="release",app_kubernetes_io_component="gateway",'
+    labels += 'model="whisper"}'
     (trigger,) = scaled["triggers"]
     assert trigger["metadata"]["query"] == (
         f"sum(whisper_gateway_queued_audio_seconds{labels}) + sum(whisper_gateway_in_flight_audio_seconds{labels})"
@@ -258,7 +263,7 @@ def test_metrics_are_found_with_the_labels_that_scaling_looks_for() -> None:
     rendered = render_case("monitoring")
     for kind, endpoints in (("ServiceMonitor", "endpoints"), ("PodMonitor", "podMetricsEndpoints")):
         spec = rendered.one(kind)["spec"]
-        assert spec["podTargetLabels"] == ["app.kubernetes.io/instance", "app.kubernetes.io/component"]
+        assert spec["podTargetLabels"][:2] == ["app.kubernetes.io/instance", "app.kubernetes.io/component"]
         assert spec[endpoints][0]["port"] == "metrics"
     for part, port in (("-gateway", 9090), ("-torchserve", 8082)):
         notes = rendered.one("Deployment", part)["spec"]["template"]["metadata"]["annotations"]

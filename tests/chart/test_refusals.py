@@ -13,6 +13,8 @@ pytestmark = pytest.mark.chart
 
 KEYS = '{"id": "3f", "label": "", "salt": "0d", "hash": "9b"}'
 MODEL = "models: [{name: whisper, source: %s}]"
+ONE_NODE = "modelCache: {persistence: {enabled: true, accessModes: [ReadWriteOnce]}}"
+TWO = "models: [{name: %s, source: {name: base}}, {name: %s, source: {name: tiny}, torchserve: %s}]"
 REFUSED = [
     # By the templates.
     (MODEL % "{}", "says nothing: set one of name, files, claim and image"),
@@ -36,7 +38,7 @@ REFUSED = [
     ),
     ("gateway: {settings: {requestTimeout: 60}}", "requestTimeout is less than holdSeconds"),
     (
-        "{torchserve: {replicas: 2}, modelCache: {persistence: {enabled: true, accessModes: [ReadWriteOnce]}}}",
+        f"{{torchserve: {{replicas: 2}}, {ONE_NODE}}}",
         "needs ReadWriteMany",
     ),
     ("torchserve: {device: cpu}", "needs torchserve.resources.limits.cpu"),
@@ -44,8 +46,25 @@ REFUSED = [
     ("grpcRoute: {enabled: true}", "needs grpcRoute.parentRefs"),
     ("{gateway: {grpc: false}, grpcRoute: {enabled: true, parentRefs: [{name: g}]}}", "need gateway.grpc: true"),
     ("ingress: {enabled: true, grpc: {enabled: true}}", "needs TLS"),
+    (TWO % ("a", "b, aliases: [c, a]", "{}"), "models[0] and models[1] are both called a"),
+    (TWO % ("a", "a", "{}"), "models[0] and models[1] are both called a"),
+    (TWO % ("A.b", "a_b", "{}"), "both make objects called torchserve-a-b: change one of them"),
+    (TWO % ("a", "b" * 60, "{}"), "models[1].name is too long for names of objects"),
+    (TWO % ("a", "b", "{device: cpu}"), "sets the threads of its workers (model b)"),
+    (f"{{autoscaling: {{provider: hpa}}, {TWO % ('a', 'b', '{autoscaling: {minReplicas: 0}}')}}}", "keda (model b)"),
+    (
+        f"{{autoscaling: {{provider: hpa}}, {TWO % ('a', 'b', '{autoscaling: {minReplicas: 9}}')}}}",
+        "Replicas (model b)",
+    ),
+    (
+        f"{{{ONE_NODE}, {TWO % ('a', 'b', '{replicas: 2}')}}}",
+        "several pods (model b)",
+    ),
     # By the schema, which names the key.
-    ("models: [{name: a, source: {name: base}}, {name: b, source: {name: tiny}}]", "/models"),
+    (TWO % ("a", "b", "{replica: 2}"), "/models/1/torchserve"),
+    (TWO % ("a", "b", "{gpu: {count: 0}}"), "/models/1/torchserve/gpu/count"),
+    (TWO % ("a", "b", "{autoscaling: {maxReplicas: many}}"), "/models/1/torchserve/autoscaling/maxReplicas"),
+    (TWO % ("a", "b-", "{}"), "/models/1/name"),
     ("models: []", "/models"),
     (MODEL % "{name: huge}", "/models/0/source/name"),
     (MODEL % "{files: [{url: 'https://h/m.pt'}]}", "/models/0/source/files/0"),

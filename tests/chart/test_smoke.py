@@ -14,7 +14,7 @@ SCRIPT = CHART / "files" / "smoke.py"
 
 
 def smoke(url: str, clip: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-I", str(SCRIPT), url, str(clip), "--timeout=4", *arguments]
+    command = [sys.executable, "-I", str(SCRIPT), url, str(clip), "--model=whisper", "--timeout=4", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

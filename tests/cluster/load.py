@@ -20,7 +20,7 @@ STOP = Path("/tmp/stop")
 def send_until_stopped(url: str, audio: bytes, expected: str) -> None:
     while not STOP.exists():
         started = time.monotonic()
-        status, body = transcribe(url, audio, "", 300)
+        status, body = transcribe(url, "whisper-1", audio, "", 300)
         good = status == 200 and expected in words(json.loads(body)["text"])
         seconds = round(time.monotonic() - started, 3)
         sys.stdout.write(json.dumps({"good": good, "status": status, "seconds": seconds, "body": body[:500]}) + "\n")

@@ -1,4 +1,4 @@
-"""What `helm test` runs: transcribes a recording at a gateway and looks for words in the text. Needs only Python."""
+"""What `helm test` runs: has each model of a gateway transcribe a recording and looks for words. Needs only Python."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def main() -> int:
     parser.add_argument("url")
     parser.add_argument("clip")
     parser.add_argument("--expect", default="")
+    parser.add_argument("--model", action="append", required=True, help="may be repeated")
     parser.add_argument("--timeout", type=float, default=300.0)
     parser.add_argument("--key-file", help="a file that holds an API key")
     parser.add_argument("--refused", action="store_true", help="succeed when a request without a key is answered 401")
@@ -25,22 +26,31 @@ def main() -> int:
     audio = Path(asked.clip).read_bytes()
     key = Path(asked.key_file).read_text("utf-8").strip() if asked.key_file else ""
     deadline = time.monotonic() + asked.timeout
+    good = True
+    for model in asked.model:
+        status, body = answer(asked.url, model, audio, key, deadline)
+        print(model, status, body)
+        if asked.refused:
+            good = good and status == 401
+        else:
+            good = good and status == 200 and words(asked.expect) in words(json.loads(body)["text"])
+    return 0 if good else 1
+
+
+def answer(url: str, model: str, audio: bytes, key: str, deadline: float) -> tuple[int | None, str]:
+    """What `transcribe` gives, once it is no matter of time any more."""
     while True:
-        status, body = transcribe(asked.url, audio, key, deadline - time.monotonic())
+        status, body = transcribe(url, model, audio, key, deadline - time.monotonic())
         if status not in (None, 429, 502, 503, 504) or time.monotonic() + 2 > deadline:
-            break
+            return status, body
         time.sleep(2)
-    print(status, body)
-    if asked.refused:
-        return 0 if status == 401 else 1
-    return 0 if status == 200 and words(asked.expect) in words(json.loads(body)["text"]) else 1
 
 
-def transcribe(url: str, audio: bytes, key: str, timeout: float) -> tuple[int | None, str]:
+def transcribe(url: str, model: str, audio: bytes, key: str, timeout: float) -> tuple[int | None, str]:
     """The status of the answer, None without one, and its body or what went wrong."""
     mark = uuid.uuid4().hex
     parts = [
-        f'--{mark}\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n'.encode(),
+        f'--{mark}\r\nContent-Disposition: form-data; name="model"\r\n\r\n{model}\r\n'.encode(),
         f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="clip.mp3"\r\n\r\n'.encode(),
         audio,
         f"\r\n--{mark}--\r\n".encode(),

@@ -8,12 +8,16 @@
 {{- default $default .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
 {{- end }}
 
-{{/* Labels that select the pods of a part: list . "gateway" */}}
+{{/* Labels that select the pods of a part: list . "gateway". A part "torchserve-turbo" is that of one model, "torchserve" of all. */}}
 {{- define "whisper.selector" -}}
 {{- $root := index . 0 -}}
+{{- $part := splitn "-" 2 (index . 1) -}}
 app.kubernetes.io/name: {{ include "whisper.name" $root }}
 app.kubernetes.io/instance: {{ $root.Release.Name }}
-app.kubernetes.io/component: {{ index . 1 }}
+app.kubernetes.io/component: {{ $part._0 }}
+{{- with $part._1 }}
+whisper-serve/model: {{ . | quote }}
+{{- end }}
 {{- end }}
 
 {{/* Labels of the objects of a part: list . "gateway" */}}

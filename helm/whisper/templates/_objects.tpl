@@ -38,7 +38,7 @@ spec:
     name: {{ include "whisper.fullname" $root }}-{{ $part }}
 {{- end }}
 
-{{/* A metric of a HorizontalPodAutoscaler that prometheus-adapter serves: list . "name" target */}}
+{{/* A metric of a HorizontalPodAutoscaler that prometheus-adapter serves: list . "name" target labels */}}
 {{- define "whisper.externalMetric" -}}
 - type: External
   external:
@@ -47,6 +47,9 @@ spec:
       selector:
         matchLabels:
           app_kubernetes_io_instance: {{ (index . 0).Release.Name }}
+          {{- range $label, $value := index . 3 }}
+          {{ $label }}: {{ $value | quote }}
+          {{- end }}
     target: {type: AverageValue, averageValue: {{ index . 2 | quote }}}
 {{- end }}
 

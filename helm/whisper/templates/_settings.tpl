@@ -18,19 +18,25 @@ WHISPER_{{ $name | snakecase | upper }}: {{ include "whisper.number" $value | qu
 {{- end }}
 {{- end }}
 
-{{/* Whether TorchServe may go down to no pod at all. */}}
-{{- define "whisper.toZero" -}}
-{{- if and (eq .Values.autoscaling.provider "keda") .Values.autoscaling.torchserve.enabled (eq (int .Values.autoscaling.torchserve.minReplicas) 0) }}true{{ end -}}
+{{/* How long a start may take of a model that may go down to no pod at all; empty where there is none. */}}
+{{- define "whisper.wakeSeconds" -}}
+{{- $most := 0 -}}
+{{- range include "whisper.models" . | fromJsonArray -}}
+{{- $auto := .torchserve.autoscaling -}}
+{{- if and (eq $.Values.autoscaling.provider "keda") $auto.enabled (eq (int $auto.minReplicas) 0) -}}
+{{- $most = max $most (int .torchserve.startupSeconds) -}}
+{{- end -}}
+{{- end -}}
+{{- if $most }}{{ $most }}{{ end -}}
 {{- end }}
 
 {{/* The gateway's settings, as JSON: what is asked for over what this chart knows better than the program. */}}
 {{- define "whisper.gatewaySettings" -}}
-{{- $startup := int .Values.torchserve.startupSeconds -}}
 {{- $settings := dict "holdSeconds" 120 "requestTimeout" 600 "drainSeconds" 30 "maxUploadBytes" 1073741824 "resolveSeconds" 5 -}}
-{{- if include "whisper.toZero" . -}}
+{{- with include "whisper.wakeSeconds" . -}}
 {{- /* The first request waits for a node, an image, weights and the start. */ -}}
-{{- $_ := set $settings "holdSeconds" $startup -}}
-{{- $_ := set $settings "requestTimeout" (add $startup 600) -}}
+{{- $_ := set $settings "holdSeconds" (int .) -}}
+{{- $_ := set $settings "requestTimeout" (add (int .) 600) -}}
 {{- end -}}
 {{- /* Not merge: to that a 0 is nothing. */ -}}
 {{- range $name, $value := .Values.gateway.settings }}{{ $_ := set $settings $name $value }}{{ end -}}
@@ -43,10 +49,11 @@ WHISPER_{{ $name | snakecase | upper }}: {{ include "whisper.number" $value | qu
 {{ add (int .Values.gateway.preStopSeconds) (ceil $settings.drainSeconds) 15 }}
 {{- end }}
 
-{{/* How long a TorchServe that is to stop still serves: until no gateway sends to it, and what is there is done. */}}
+{{/* How long a TorchServe that is to stop still serves: until no gateway sends to it, and what is there is done. list . torchserve */}}
 {{- define "whisper.torchservePreStop" -}}
-{{- $settings := include "whisper.gatewaySettings" . | fromJson -}}
-{{ add (ceil $settings.resolveSeconds) (int .Values.torchserve.drain.dnsTtlSeconds) (int .Values.torchserve.drain.finishSeconds) }}
+{{- $settings := include "whisper.gatewaySettings" (index . 0) | fromJson -}}
+{{- $drain := (index . 1).drain -}}
+{{ add (ceil $settings.resolveSeconds) (int $drain.dnsTtlSeconds) (int $drain.finishSeconds) }}
 {{- end }}
 
 {{/* The gateway's port of metrics in its pods. */}}
@@ -57,8 +64,8 @@ WHISPER_{{ $name | snakecase | upper }}: {{ include "whisper.number" $value | qu
 namespace="{{ .Release.Namespace }}",app_kubernetes_io_instance="{{ .Release.Name }}",app_kubernetes_io_component="gateway"
 {{- end }}
 
-{{/* PromQL for the seconds of audio that wait or are in work. */}}
+{{/* PromQL for the seconds of audio that wait for a model or are in work: list . model */}}
 {{- define "whisper.pendingAudio" -}}
-{{- $series := include "whisper.gatewaySeries" . -}}
+{{- $series := printf "%s,model=%q" (include "whisper.gatewaySeries" (index . 0)) (index . 1).name -}}
 sum(whisper_gateway_queued_audio_seconds{ {{- $series -}} }) + sum(whisper_gateway_in_flight_audio_seconds{ {{- $series -}} })
 {{- end }}

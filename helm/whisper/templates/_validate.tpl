@@ -19,12 +19,22 @@
 {{- end -}}
 {{- $scaling := $v.autoscaling -}}
 {{- $auto := ne $scaling.provider "none" -}}
-{{- if and $auto $scaling.torchserve.enabled -}}
-{{- if gt (int $scaling.torchserve.minReplicas) (int $scaling.torchserve.maxReplicas) -}}
-{{- fail "autoscaling.torchserve.minReplicas is more than its maxReplicas." -}}
+{{- $one := and $v.modelCache.persistence.enabled (not $v.modelCache.persistence.existingClaim) (not (has "ReadWriteMany" $v.modelCache.persistence.accessModes)) -}}
+{{- range include "whisper.models" . | fromJsonArray -}}
+{{- $of := ternary (printf " (model %s)" .name) "" (gt (len $v.models) 1) -}}
+{{- $own := .torchserve.autoscaling -}}
+{{- $scaled := and $auto $own.enabled -}}
+{{- if and $scaled (gt (int $own.minReplicas) (int $own.maxReplicas)) -}}
+{{- fail (printf "autoscaling.torchserve.minReplicas is more than its maxReplicas%s." $of) -}}
 {{- end -}}
-{{- if and (eq (int $scaling.torchserve.minReplicas) 0) (ne $scaling.provider "keda") -}}
-{{- fail "autoscaling.torchserve.minReplicas can be 0 only with autoscaling.provider: keda." -}}
+{{- if and $scaled (eq (int $own.minReplicas) 0) (ne $scaling.provider "keda") -}}
+{{- fail (printf "autoscaling.torchserve.minReplicas can be 0 only with autoscaling.provider: keda%s." $of) -}}
+{{- end -}}
+{{- if and $one (gt (int (ternary $own.maxReplicas .torchserve.replicas $scaled)) 1) -}}
+{{- fail (printf "modelCache.persistence.accessModes needs ReadWriteMany when TorchServe may have several pods%s." $of) -}}
+{{- end -}}
+{{- if and (eq .torchserve.device "cpu") (not (dig "limits" "cpu" "" .torchserve.resources)) -}}
+{{- fail (printf "torchserve.device: cpu needs torchserve.resources.limits.cpu, which sets the threads of its workers%s." $of) -}}
 {{- end -}}
 {{- end -}}
 {{- if $v.gateway.autoscaling.enabled -}}
@@ -39,19 +49,11 @@
 {{- end -}}
 {{- end -}}
 {{- $settings := include "whisper.gatewaySettings" . | fromJson -}}
-{{- if and (include "whisper.toZero" .) (lt (float64 $settings.holdSeconds) 60.0) -}}
+{{- if and (include "whisper.wakeSeconds" .) (lt (float64 $settings.holdSeconds) 60.0) -}}
 {{- fail "gateway.settings.holdSeconds is too short for autoscaling.torchserve.minReplicas: 0: the first request waits for a whole start." -}}
 {{- end -}}
 {{- if lt (float64 $settings.requestTimeout) (float64 $settings.holdSeconds) -}}
 {{- fail "gateway.settings.requestTimeout is less than holdSeconds: a request that is held would time out." -}}
-{{- end -}}
-{{- $one := not (has "ReadWriteMany" $v.modelCache.persistence.accessModes) -}}
-{{- $many := or (gt (int $v.torchserve.replicas) 1) (and $auto $scaling.torchserve.enabled (gt (int $scaling.torchserve.maxReplicas) 1)) -}}
-{{- if and $v.modelCache.persistence.enabled (not $v.modelCache.persistence.existingClaim) $one $many -}}
-{{- fail "modelCache.persistence.accessModes needs ReadWriteMany when TorchServe may have several pods." -}}
-{{- end -}}
-{{- if and (eq $v.torchserve.device "cpu") (not (dig "limits" "cpu" "" $v.torchserve.resources)) -}}
-{{- fail "torchserve.device: cpu needs torchserve.resources.limits.cpu, which sets the threads of its workers." -}}
 {{- end -}}
 {{- if and $v.httpRoute.enabled (not $v.httpRoute.parentRefs) -}}
 {{- fail "httpRoute.enabled needs httpRoute.parentRefs: the Gateway that takes the route." -}}
