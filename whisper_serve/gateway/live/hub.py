@@ -104,6 +104,7 @@ class Place:
         """
         if self._taken is None or self._taken[0] != model:
             self._held.close()
+            self._taken = None  # Nowhere, if it is refused there.
             self._taken = model, self._held.enter_context(self._hub.ticket(self._client, model))
         return self._taken[1]
 
