@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from functools import cache
 from typing import Any, Final
 
@@ -52,8 +53,7 @@ class CompactCrossMemory:
 
     def attend(self, query: Tensor) -> Tensor:
         if query.shape[2] > LONGEST_STEP:
-            keys, values = self._as_float()
-            return F.scaled_dot_product_attention(query, keys, values)
+            return F.scaled_dot_product_attention(query, self._as_float(0), self._as_float(1))
         queries = query.contiguous().numpy()
         attended = np.empty_like(queries)
         parts = max(1, queries.shape[0] * queries.shape[1] // LEAST_ITEMS)
@@ -62,14 +62,21 @@ class CompactCrossMemory:
         return torch.from_numpy(attended)
 
     def keys_of(self, heads: Sequence[int]) -> Tensor:
-        return self._as_float()[0][:, list(heads)]
+        return self._as_float(0, heads)
 
     def keep(self, order: Sequence[int]) -> None:
         self._rows = self._rows[list(order)]
 
-    def _as_float(self) -> tuple[Tensor, Tensor]:
-        both = torch.from_numpy(self._numbers[self._rows]) * torch.from_numpy(self._scales[self._rows])[..., None]
-        return both[:, 0], both[:, 1]
+    def shared(self, rows: Sequence[int]) -> CompactCrossMemory:
+        """Only which row is which is its own."""
+        other = copy(self)
+        other.keep(rows)
+        return other
+
+    def _as_float(self, kind: int, heads: Sequence[int] | None = None) -> Tensor:
+        """Keys (0) or values (1), of some heads or all."""
+        which = (self._rows, kind) if heads is None else (self._rows[:, None], kind, list(heads))
+        return torch.from_numpy(self._numbers[which]) * torch.from_numpy(self._scales[which])[..., None]
 
 
 @cache
