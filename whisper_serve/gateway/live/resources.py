@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 
 from whisper_serve.gateway.admission import Ticket
 from whisper_serve.gateway.live.gate import InterimGate
-from whisper_serve.gateway.observer import Observer
+from whisper_serve.gateway.observer import ModelObserver
 from whisper_serve.gateway.run import Sender
 from whisper_serve.gateway.scheduler import Lane
 from whisper_serve.speech import Utterance, WindowTranscript
@@ -42,7 +42,7 @@ class Resources:
     lane: Lane
     ticket: Ticket
     gate: InterimGate
-    observer: Observer
+    observer: ModelObserver
     listeners: Executor
     """Threads in which speech is looked for."""
     packers: Executor
