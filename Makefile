@@ -56,10 +56,10 @@ test-chart: $(DEV_STAMP) $(CHART_STAMP)  ## Check the Helm chart and the manifes
 	$(BIN)/python -m pytest -m chart tests/chart $(ARGS)
 
 chart-docs: $(DEV_STAMP)  ## Write the chart's README and schema from its values
-	$(BIN)/python scripts/chart_reference.py
+	$(BIN)/python -m scripts.chart_reference
 
 manifests: $(DEV_STAMP) $(CHART_STAMP)  ## Render the plain manifests in k8s/ from the chart
-	$(BIN)/python scripts/manifests.py
+	$(BIN)/python -m scripts.manifests
 
 lint: $(DEV_STAMP)  ## Check format, style and types, and the Dockerfile
 	$(BIN)/ruff format --check

@@ -1,7 +1,7 @@
 """Writes the chart's README.md and values.schema.json from its values.yaml and the settings of the programs.
 
-    python scripts/chart_reference.py          # writes both
-    python scripts/chart_reference.py --check  # only says whether they are up to date
+    python -m scripts.chart_reference          # writes both
+    python -m scripts.chart_reference --check  # only says whether they are up to date
 
 In values.yaml the comment above a key is its description; a line ``@schema {…}`` in it adds to the key's JSON schema,
 ``@settings NAME`` stands for a map of the settings of one of SETTINGS, and ``@overrides`` for what a model may have
@@ -10,7 +10,6 @@ instead of the values of all models. A map with keys takes no others; an empty m
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
@@ -21,10 +20,11 @@ from typing import Any, Final
 
 import yaml
 
+from scripts.generated import ROOT, run
 from whisper_serve.gateway.settings import GatewaySettings
 from whisper_serve.settings import HandlerSettings, Settings
 
-CHART: Final = Path(__file__).resolve().parents[1] / "helm" / "whisper"
+CHART: Final = ROOT / "helm" / "whisper"
 SETTINGS: Final[Mapping[str, tuple[type[Settings], frozenset[str]]]] = {
     "gateway": (
         GatewaySettings,
@@ -218,20 +218,8 @@ def render(chart: Path = CHART) -> dict[str, str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Write the chart's README.md and values.schema.json.")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if they are not up to date")
-    check = parser.parse_args().check
-    stale = []
-    for name, text in render().items():
-        path = CHART / name
-        if not path.is_file() or path.read_text("utf-8") != text:
-            stale.append(name)
-            if not check:
-                path.write_text(text, "utf-8")
-    if check and stale:
-        print(f"{' and '.join(stale)} of the chart are out of date: make chart-docs", file=sys.stderr)
-        return 1
-    return 0
+    files = {CHART / name: text for name, text in render().items()}
+    return run("Write the chart's README.md and values.schema.json.", files, "chart-docs")
 
 
 if __name__ == "__main__":

@@ -1,22 +1,21 @@
 """Renders the plain manifests in k8s/ from the chart.
 
-    python scripts/manifests.py          # writes them
-    python scripts/manifests.py --check  # only says whether they are up to date
+    python -m scripts.manifests          # writes them
+    python -m scripts.manifests --check  # only says whether they are up to date
 
 Helm is taken from HELM, else from .chart-tools, where `make manifests` puts it.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).resolve().parents[1]
+from scripts.generated import ROOT, run
+
 CHART: Final = ROOT / "helm" / "whisper"
 KUBE_VERSION: Final = "1.30.0"
 RENDERED: Final = {"k8s/base/whisper.yaml": "defaults", "k8s/cpu/whisper.yaml": "cpu"}
@@ -37,20 +36,8 @@ def render(case: str) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Render the plain manifests in k8s/ from the chart.")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if they are not up to date")
-    check = parser.parse_args().check
-    stale = []
-    for name, case in RENDERED.items():
-        path, text = ROOT / name, render(case)
-        if not path.is_file() or path.read_text("utf-8") != text:
-            stale.append(name)
-            if not check:
-                path.write_text(text, "utf-8")
-    if check and stale:
-        print(f"{' and '.join(stale)} are out of date: make manifests", file=sys.stderr)
-        return 1
-    return 0
+    files = {ROOT / name: render(case) for name, case in RENDERED.items()}
+    return run("Render the plain manifests in k8s/ from the chart.", files, "manifests")
 
 
 if __name__ == "__main__":

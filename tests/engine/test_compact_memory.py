@@ -51,6 +51,17 @@ def test_rows_that_are_kept_keep_their_audio(compared: Compared) -> None:
     assert difference(ours, exact) < TOLERANCE
 
 
+def test_what_is_shared_changes_neither(compared: Compared) -> None:
+    query = torch.randn(ROWS, HEADS, 1, STATE // HEADS)
+    whole = compared.compact.attend(query)
+    shared = compared.compact.shared([3, 0])
+    compared.compact.keep([4])
+    assert torch.equal(shared.attend(query[[3, 0]]), whole[[3, 0]])
+    shared.keep([1])
+    assert torch.equal(shared.attend(query[[0]]), whole[[0]])
+    assert torch.equal(compared.compact.attend(query[[4]]), whole[[4]])
+
+
 def test_threads_share_the_work(compared: Compared) -> None:
     query = torch.randn(ROWS, HEADS, 1, STATE // HEADS)
     threads = torch.get_num_threads()
