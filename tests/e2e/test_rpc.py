@@ -16,6 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.e2e.recordings import JFK, stereo_wav
 from tests.e2e.stack import COMMAND, Stack, wait_until
+from tests.gateway.rpc_calls import stub_of
 from whisper_serve.client import (
     DeadlineExceeded,
     InvalidRequest,
@@ -25,7 +26,8 @@ from whisper_serve.client import (
     TranscriptionOptions,
 )
 from whisper_serve.evaluation.corpus import Sample
-from whisper_serve.speech import open_audio
+from whisper_serve.speech import Audio, open_audio
+from whisper_serve.speech_v1 import speech_pb2
 
 pytestmark = [pytest.mark.e2e, pytest.mark.weights]
 
@@ -131,11 +133,27 @@ def test_a_client_in_node_gets_the_same(
     assert "klingon" in found["refused"]["details"]
 
 
-@pytest.mark.slow
-def test_200_megabytes_are_streamed(stack: Stack, client: SpeechClient, data: Path, tmp_path: Path) -> None:
-    """Twenty minutes of silence in stereo, in which somebody speaks once."""
+@pytest.fixture(scope="module")
+def spoken(data: Path) -> Audio:
     with open_audio(data / "en-jfk.mp3") as stream:
-        spoken = np.concatenate(list(stream))
+        return np.concatenate(list(stream))
+
+
+def test_20_megabytes_come_in_one_message(stack: Stack, spoken: Audio, tmp_path: Path) -> None:
+    path = tmp_path / "whole.wav"
+    stereo_wav(path, spoken, seconds=106)
+    audio = path.read_bytes()
+    assert len(audio) > 20_000_000
+    with stub_of(stack.grpc) as stub:
+        answer = stub.Transcribe(
+            speech_pb2.TranscribeRequest(options=speech_pb2.TranscriptionOptions(language="en"), audio=audio)
+        )
+    assert answer.transcription.text == rest(stack, path, language="en")["text"] == JFK
+
+
+@pytest.mark.slow
+def test_200_megabytes_are_streamed(stack: Stack, client: SpeechClient, spoken: Audio, tmp_path: Path) -> None:
+    """Twenty minutes of silence in stereo, in which somebody speaks once."""
     path = tmp_path / "long.wav"
     stereo_wav(path, spoken, seconds=1200)
     assert path.stat().st_size > 200_000_000
