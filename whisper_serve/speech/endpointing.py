@@ -75,6 +75,17 @@ class Endpointer:
         """Up to where, in seconds of the stream, the utterance that is going on has speech."""
         return self._tracker.earliest_end / SAMPLE_RATE
 
+    @property
+    def pausing(self) -> bool:
+        """Whether nobody speaks now in the utterance that is going on."""
+        return self._start is not None and self._tracker.in_silence
+
+    @property
+    def settled(self) -> bool:
+        """Whether the utterance that is going on pauses for long enough that `current` is the whole of it if nobody
+        goes on to speak before the pause ends it."""
+        return self.pausing and self._known_end >= self._full_end(self._tracker.earliest_end)
+
     def current(self) -> Utterance | None:
         """The utterance that is going on, as far as it has come."""
         if self._start is None:
@@ -156,4 +167,8 @@ class Endpointer:
         return min(self._tracker.position, self._history.end)
 
     def _padded_end(self, speech: int) -> int:
-        return min(-(-(speech + self._padding) // GRID) * GRID, self._known_end)
+        return min(self._full_end(speech), self._known_end)
+
+    def _full_end(self, speech: int) -> int:
+        """Where an utterance whose speech ends there ends if there is audio for its padding."""
+        return -(-(speech + self._padding) // GRID) * GRID

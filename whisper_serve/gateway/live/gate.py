@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from whisper_serve.gateway.scheduler import Scheduler
+
+
+IN_PAUSE: Final = 2
 
 
 class InterimGate:
@@ -20,8 +24,16 @@ class InterimGate:
     def open(self) -> bool:
         """Whether one more may begin."""
         most = self._per_address * self._addresses()
-        others = self._scheduler.in_flight + self._scheduler.waiting - self._in_work
-        return self._in_work < most and others < most
+        return self._in_work < most and self._others < most
+
+    @property
+    def open_in_pause(self) -> bool:
+        """Whether an utterance may be sent that pauses, and may be over."""
+        return self._others < IN_PAUSE * self._addresses()
+
+    @property
+    def _others(self) -> int:
+        return self._scheduler.in_flight + self._scheduler.waiting - self._in_work
 
     def enter(self) -> None:
         """One begins."""
