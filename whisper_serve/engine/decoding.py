@@ -3,9 +3,9 @@
 One pass at one temperature a row; what to do with a poor result is `fallback`'s business. Rows that are done leave the
 batch, so that the rest goes faster.
 
-A row may have a draft of its text. Drafts are read with the prompts in one go, as in speculative decoding (Leviathan et al.
-2023, arXiv:2211.17192, section 2), and while all rows have chosen what their drafts say, the next tokens are chosen from
-what was read then.
+A row may have a draft of its text. Drafts are read with the prompts in one go, as in speculative decoding (Leviathan et
+al. 2023, arXiv:2211.17192, section 2), and while all rows have chosen what their drafts say, the next tokens are chosen
+from what was read then.
 """
 
 from __future__ import annotations

@@ -135,6 +135,18 @@ async def test_where_speech_goes_on_after_a_pause_its_text_was_an_interim_result
 
 
 @in_loop
+async def test_what_was_heard_so_far_of_an_utterance_is_a_draft_of_the_rest() -> None:
+    async with rig() as it:
+        it.model.tokens = lambda asked: (50364, round(10 * asked.seconds))
+        await it.say(2.5)
+        await it.session.commit()
+        await it.settle()
+        await it.say(0.5)
+        await it.finish()
+        assert [asked.options.draft_tokens for asked in it.model.asked] == [None, (50364, 11), (50364, 22), None]
+
+
+@in_loop
 async def test_a_pause_is_not_awaited_by_others_who_have_the_model_at_work() -> None:
     async with rig() as it, it.scheduler.lane().slot(), it.scheduler.lane().slot():
         it.model.open.clear()  # so that nobody waits for the slots to be given back

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from whisper_serve.speech import WindowTranscript
-from whisper_serve.wire import MAX_PROMPT_CHARACTERS, WindowOptions
+from whisper_serve.wire import MAX_DRAFT_TOKENS, MAX_PROMPT_CHARACTERS, WindowOptions
 
 PROMPT_CHARACTERS: Final = 200
 """Of the text before: a sentence or two. More would keep a mistake alive."""
@@ -25,12 +25,18 @@ class LiveContext:
         self._text = ""
         self._end = 0.0
 
-    def options_for(self, start: float, *, words: bool) -> WindowOptions:
-        """Of an utterance that starts so many seconds into the stream."""
+    def options_for(self, start: float, *, words: bool, draft: tuple[int, ...]) -> WindowOptions:
+        """Of an utterance that starts so many seconds into the stream, of which a ``draft`` was heard so far."""
         before = self._text if start - self._end <= PROMPT_SECONDS else ""
         parts = [part for part in (self._options.prompt, before) if part]
         prompt = " ".join(parts)[-MAX_PROMPT_CHARACTERS:] if parts else None
-        return replace(self._options, language=self._language, prompt=prompt, word_timestamps=words)
+        return replace(
+            self._options,
+            language=self._language,
+            prompt=prompt,
+            word_timestamps=words,
+            draft_tokens=draft[:MAX_DRAFT_TOKENS] or None,
+        )
 
     def learn(self, window: WindowTranscript, end: float) -> None:
         """An utterance was understood; one without text tells nothing."""

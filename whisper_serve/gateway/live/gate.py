@@ -7,7 +7,6 @@ from typing import Final
 
 from whisper_serve.gateway.scheduler import Scheduler
 
-
 IN_PAUSE: Final = 2
 
 

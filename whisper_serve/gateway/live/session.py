@@ -1,8 +1,8 @@
 """One live stream, whatever brings it: bytes in, and events out as speech begins, grows and ends.
 
 The samples go to an `Endpointer`. Each utterance that ends is sent as one window, one after the other, so that each has
-the text before it as its prompt. The one that goes on is sent as a window too, again and again, the last time when it is
-likely to be over: see `Interims`.
+the text before it as its prompt. The one that goes on is sent as a window too, again and again, the last time when it
+is likely to be over: see `Interims`.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ class _Ended:
     since: float
     text: Text | None
     """On its way since before the utterance's end, if it is."""
+    draft: tuple[int, ...]
+    """Tokens of what was heard of it so far."""
 
 
 class LiveSession:
@@ -168,7 +170,7 @@ class LiveSession:
             else:
                 text = self._interims.end(each)
                 self._emit(SpeechEnded(each.number, round(each.end, 2)))
-                self._pending.append(_Ended(each, self._clock(), text))
+                self._pending.append(_Ended(each, self._clock(), text, self._interims.draft))
                 if text is None:
                     self._resources.waits(each.duration)
         self._changes.tell()
@@ -206,7 +208,7 @@ class LiveSession:
 
     async def _finish(self, ended: _Ended) -> None:
         utterance = ended.utterance
-        window = await (ended.text or self._understand(utterance, words=self._words, waited=True))
+        window = await (ended.text or self._understand(utterance, self._words, ended.draft, waited=True))
         self._context.learn(window, utterance.end)
         transcript = merge(
             [(utterance.start, window)],
@@ -229,10 +231,12 @@ class LiveSession:
     def _words(self) -> bool:
         return self._options.window.word_timestamps
 
-    async def _understand_so_far(self, utterance: Utterance, whole: bool) -> WindowTranscript:
-        return await self._understand(utterance, words=whole and self._words, waited=False)
+    async def _understand_so_far(self, utterance: Utterance, whole: bool, draft: tuple[int, ...]) -> WindowTranscript:
+        return await self._understand(utterance, whole and self._words, draft, waited=False)
 
-    async def _understand(self, utterance: Utterance, *, words: bool, waited: bool) -> WindowTranscript:
-        options = self._context.options_for(utterance.start, words=words)
+    async def _understand(
+        self, utterance: Utterance, words: bool, draft: tuple[int, ...], *, waited: bool
+    ) -> WindowTranscript:
+        options = self._context.options_for(utterance.start, words=words, draft=draft)
         window = await self._resources.send(utterance, options, waited=waited)
         return without_phantoms(window, utterance.duration, searched=True)
