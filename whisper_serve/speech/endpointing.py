@@ -100,16 +100,20 @@ class Endpointer:
         return self._take(joined[:whole], whole)
 
     def commit(self) -> list[Begun | Utterance]:
-        """End what is going on here, as a pause would."""
-        return list(self._close(self._tracker.finish(self._tracker.position)))
+        """End what is going on here, or where it paused, as a pause would."""
+        return self._stop(self._tracker.position)
 
     def finish(self) -> list[Begun | Utterance]:
-        """The end of the audio: what is going on ends with it."""
+        """The end of the audio: what is going on ends with it, or where it paused."""
         total = self._history.end + len(self._rest)
         padded = np.pad(self._rest, (0, -len(self._rest) % FRAME_SAMPLES))
         self._rest = self._rest[:0]
         heard = self._take(padded, total - self._history.end)
-        return [*heard, *self._close(self._tracker.finish(total))]
+        return [*heard, *self._stop(total)]
+
+    def _stop(self, at: int) -> list[Begun | Utterance]:
+        """Audio, or the utterance, ends at a sample."""
+        return list(self._close(self._tracker.finish(self._tracker.earliest_end if self.settled else at)))
 
     def _take(self, frames: Audio, count: int) -> list[Begun | Utterance]:
         """Whole frames, of which the first `count` samples are audio."""
