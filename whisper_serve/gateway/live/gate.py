@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from whisper_serve.gateway.live.turns import Turns
 from whisper_serve.gateway.scheduler import Scheduler
 
 IN_PAUSE: Final = 2
+"""How many windows there are in work, or waiting, at one address, when what may be an utterance's end has to wait."""
 
 
 class InterimGate:
     """Lets interim results of all streams through: few at once, and none while final texts and files need the model."""
 
-    def __init__(self, scheduler: Scheduler, addresses: Callable[[], int], per_address: int) -> None:
-        self._scheduler = scheduler
+    def __init__(self, scheduler: Scheduler, turns: Turns, addresses: Callable[[], int], per_address: int) -> None:
+        self._scheduler, self._turns = scheduler, turns
         self._addresses = addresses
         self._per_address = per_address
         self._in_work = 0
@@ -32,7 +34,8 @@ class InterimGate:
 
     @property
     def _others(self) -> int:
-        return self._scheduler.in_flight + self._scheduler.waiting - self._in_work
+        """Windows in work, or waiting, that are no interim results."""
+        return self._scheduler.in_flight + self._scheduler.waiting + self._turns.waiting - self._in_work
 
     def enter(self) -> None:
         """One begins."""

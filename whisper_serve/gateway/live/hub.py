@@ -13,6 +13,7 @@ from whisper_serve.gateway.live.gate import InterimGate
 from whisper_serve.gateway.live.options import LiveOptions
 from whisper_serve.gateway.live.resources import Limits, Resources
 from whisper_serve.gateway.live.session import LiveSession
+from whisper_serve.gateway.live.turns import Turns
 from whisper_serve.gateway.observer import Observer
 from whisper_serve.gateway.run import Sender
 from whisper_serve.gateway.scheduler import Scheduler
@@ -37,7 +38,8 @@ class LiveHub:
         self._settings, self._admission, self._scheduler = settings, admission, scheduler
         self._sender, self._observer = sender, observer
         self._listeners, self._packers = listeners, packers
-        self._gate = InterimGate(scheduler, addresses, settings.live_interim_windows)
+        self._turns = Turns(addresses)
+        self._gate = InterimGate(scheduler, self._turns, addresses, settings.live_interim_windows)
         self._limits = Limits(
             idle_seconds=settings.live_idle_seconds,
             max_seconds=settings.live_max_seconds,
@@ -73,6 +75,7 @@ class LiveHub:
             sender=self._sender,
             lane=self._scheduler.lane(),
             ticket=ticket,
+            turns=self._turns,
             gate=self._gate,
             observer=self._observer,
             listeners=self._listeners,

@@ -11,6 +11,7 @@ from typing import ParamSpec, TypeVar
 
 from whisper_serve.gateway.admission import Ticket
 from whisper_serve.gateway.live.gate import InterimGate
+from whisper_serve.gateway.live.turns import Turns
 from whisper_serve.gateway.observer import Observer
 from whisper_serve.gateway.run import Sender
 from whisper_serve.gateway.scheduler import Lane
@@ -41,6 +42,7 @@ class Resources:
     sender: Sender
     lane: Lane
     ticket: Ticket
+    turns: Turns
     gate: InterimGate
     observer: Observer
     listeners: Executor
@@ -64,7 +66,7 @@ class Resources:
         Raises what `Backend.send` does.
         """
         seconds, span = utterance.duration, (utterance.start, utterance.end)
-        async with self.lane.slot():
+        async with self.turns.turn(), self.lane.slot():
             loop = asyncio.get_running_loop()
             message = await loop.run_in_executor(self.packers, pack_window, utterance.audio, options)
             if not waited:

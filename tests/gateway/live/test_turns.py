@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tests.gateway.standin import in_loop
+from whisper_serve.gateway.live.turns import FEW, Turns
+
+
+class Queue:
+    """Windows that have their turn until they are let go."""
+
+    def __init__(self, turns: Turns) -> None:
+        self.turns = turns
+        self.working: list[int] = []
+        self.done: dict[int, asyncio.Event] = {}
+        self.tasks: dict[int, asyncio.Task[None]] = {}
+
+    async def ask(self, *names: int) -> None:
+        for name in names:
+            self.tasks[name] = asyncio.create_task(self._work(name))
+        await settle()
+
+    async def _work(self, name: int) -> None:
+        self.done[name] = asyncio.Event()
+        async with self.turns.turn():
+            self.working.append(name)
+            await self.done[name].wait()
+            self.working.remove(name)
+
+    async def let_go(self, *names: int) -> None:
+        for name in names:
+            self.done[name].set()
+        await settle()
+
+    async def cancel(self, *names: int) -> None:
+        for name in names:
+            self.tasks[name].cancel()
+            self.working = [each for each in self.working if each != name]
+        await settle()
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def queue(addresses: int = 1) -> AsyncIterator[Queue]:
+    it = Queue(Turns(lambda: addresses))
+    try:
+        yield it
+    finally:
+        for task in it.tasks.values():
+            task.cancel()
+        await asyncio.gather(*it.tasks.values(), return_exceptions=True)
+
+
+@in_loop
+async def test_few_windows_go_one_by_one_to_two_workers() -> None:
+    async with queue() as it:
+        await it.ask(1, 2, 3, 4)
+        assert (it.working, it.turns.waiting) == ([1, 2], 2)
+        await it.let_go(2)
+        assert it.working == [1, 3]
+        await it.let_go(1, 3)
+        assert (it.working, it.turns.waiting) == ([4], 0)
+
+
+@in_loop
+async def test_where_many_wait_they_go_together() -> None:
+    async with queue() as it:
+        many = range(3, 4 + FEW)
+        await it.ask(1, 2, *many)
+        assert it.working == [1, 2]
+        await it.let_go(1)
+        assert it.working == [2, *many]
+        await it.ask(90)
+        await it.let_go(*list(many)[1:])
+        assert it.working == [2, 3]  # their round is not over
+        await it.let_go(3)
+        assert it.working == [2, 90]
+
+
+@in_loop
+async def test_more_addresses_have_more_in_work() -> None:
+    async with queue(addresses=2) as it:
+        await it.ask(1, 2, 3, 4, 5)
+        assert it.working == [1, 2, 3, 4]
+
+
+@in_loop
+async def test_who_is_cancelled_leaves_the_queue_or_the_turn() -> None:
+    async with queue() as it:
+        await it.ask(1, 2, 3, 4)
+        await it.cancel(3)
+        assert it.turns.waiting == 1
+        await it.cancel(1)
+        assert it.working == [2, 4]
+        await it.let_go(2, 4)
+        await it.ask(5, 6)
+        assert it.working == [5, 6]
