@@ -1,11 +1,12 @@
-"""What an utterance needs to know of those before it: the language, and what was just said."""
+"""What an utterance needs to know of what was heard before: the language, what was just said, and what of itself."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
-from whisper_serve.speech import WindowTranscript
+from whisper_serve.speech import Utterance, WindowTranscript
 from whisper_serve.wire import MAX_DRAFT_TOKENS, MAX_PROMPT_CHARACTERS, WindowOptions
 
 PROMPT_CHARACTERS: Final = 200
@@ -24,10 +25,13 @@ class LiveContext:
         self._language = options.language
         self._text = ""
         self._end = 0.0
+        self._number: int | None = None
+        """Of the utterance that was heard last, and the tokens of its text."""
+        self._draft: tuple[int, ...] = ()
 
-    def options_for(self, start: float, *, words: bool, draft: tuple[int, ...]) -> WindowOptions:
-        """Of an utterance that starts so many seconds into the stream, of which a ``draft`` was heard so far."""
-        before = self._text if start - self._end <= PROMPT_SECONDS else ""
+    def options_for(self, utterance: Utterance, *, words: bool) -> WindowOptions:
+        """Of an utterance, or of what has come of it."""
+        before = self._text if utterance.start - self._end <= PROMPT_SECONDS else ""
         parts = [part for part in (self._options.prompt, before) if part]
         prompt = " ".join(parts)[-MAX_PROMPT_CHARACTERS:] if parts else None
         return replace(
@@ -35,11 +39,16 @@ class LiveContext:
             language=self._language,
             prompt=prompt,
             word_timestamps=words,
-            draft_tokens=draft[:MAX_DRAFT_TOKENS] or None,
+            draft_tokens=self._draft or None if utterance.number == self._number else None,
         )
 
+    def hear(self, utterance: Utterance, window: WindowTranscript) -> None:
+        """An utterance was understood as far as it has come: that is the draft of what is understood of it next."""
+        tokens = (token for segment in window.segments for token in segment.tokens)
+        self._number, self._draft = utterance.number, tuple(islice(tokens, MAX_DRAFT_TOKENS))
+
     def learn(self, window: WindowTranscript, end: float) -> None:
-        """An utterance was understood; one without text tells nothing."""
+        """An utterance was understood to its end; one without text tells nothing."""
         if not (text := window.text.strip()):
             return
         if self._language is None and (window.language_probability or 0.0) >= SURE:

@@ -14,8 +14,8 @@ from whisper_serve.gateway.live.resources import Resources
 from whisper_serve.speech import Agreement, Endpointer, Utterance, WindowTranscript
 
 Text: TypeAlias = "asyncio.Task[WindowTranscript]"
-Understand: TypeAlias = Callable[[Utterance, bool, tuple[int, ...]], Coroutine[Any, Any, WindowTranscript]]
-"""Has an utterance computed, with a draft of its tokens; the flag tells whether the text may become the final one."""
+Understand: TypeAlias = Callable[[Utterance, bool], Coroutine[Any, Any, WindowTranscript]]
+"""Has an utterance computed; the flag tells whether the text may become the final one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,8 +42,7 @@ class Interims:
     In a pause, as soon as it is as long as the padding of utterances and there is room. If speech goes on, that was one
     more look; if the pause ends the utterance, it is its final text, which thus need not wait for the pause's end.
 
-    What comes back when there is a newer look, or when its utterance has ended, is not shown. Each look is a draft of
-    the next, and of the final text.
+    What comes back when there is a newer look, or when its utterance has ended, is not shown.
     """
 
     def __init__(
@@ -61,8 +60,6 @@ class Interims:
         self._understand, self._tell, self._fail = understand, tell, fail
         self._shown = shown
         self._agreement = Agreement()
-        self.draft: tuple[int, ...] = ()
-        """The tokens of the utterance's last look that came back."""
         self._utterance: int | None = None
         """The number of that which goes on."""
         self._reached = 0.0
@@ -76,7 +73,7 @@ class Interims:
 
     def begin(self, number: int, start: float) -> None:
         """An utterance begins."""
-        self._agreement, self.draft = Agreement(), ()
+        self._agreement = Agreement()
         self._utterance, self._reached, self._last = number, start, None
 
     def end(self, utterance: Utterance) -> Text | None:
@@ -118,7 +115,7 @@ class Interims:
         utterance = endpointer.current()
         assert utterance is not None
         self._reached, self._skipped = endpointer.speech_end, False
-        text = asyncio.create_task(self._understand(utterance, whole, self.draft))
+        text = asyncio.create_task(self._understand(utterance, whole))
         self._last = _Look(utterance, whole, self._clock(), text)
         self._in_work.add(text)
         text.add_done_callback(partial(self._came, self._last))
@@ -136,10 +133,8 @@ class Interims:
             return
         took = self._clock() - look.began
         self._rested = self._clock() + took
-        if look is self._last:
-            self.draft = tuple(token for segment in text.result().segments for token in segment.tokens)
-            if self._shown:
-                self._show(look.utterance, text.result(), took)
+        if look is self._last and self._shown:
+            self._show(look.utterance, text.result(), took)
 
     def _show(self, utterance: Utterance, window: WindowTranscript, took: float) -> None:
         text, stable = self._agreement.push(window.text, window.language)

@@ -60,15 +60,17 @@ class Resources:
         """An utterance of so much audio waits for its text."""
         self.ticket.cut(seconds)
 
-    async def send(self, utterance: Utterance, options: WindowOptions, *, waited: bool) -> WindowTranscript:
-        """Have an utterance computed when it is its turn; `waited`: it was told by `waits`.
+    async def send(
+        self, utterance: Utterance, options: Callable[[], WindowOptions], *, waited: bool
+    ) -> WindowTranscript:
+        """Have an utterance computed when it is its turn, and only then ask for its `options`.
 
-        Raises what `Backend.send` does.
+        `waited`: it was told by `waits`. Raises what `Backend.send` does.
         """
         seconds, span = utterance.duration, (utterance.start, utterance.end)
         async with self.turns.turn(), self.lane.slot():
             loop = asyncio.get_running_loop()
-            message = await loop.run_in_executor(self.packers, pack_window, utterance.audio, options)
+            message = await loop.run_in_executor(self.packers, pack_window, utterance.audio, options())
             if not waited:
                 self.ticket.cut(seconds)
             with self.ticket.computing(seconds):

@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final as Constant
 
 from whisper_serve.gateway.changes import Changes
@@ -45,8 +46,6 @@ class _Ended:
     since: float
     text: Text | None
     """On its way since before the utterance's end, if it is."""
-    draft: tuple[int, ...]
-    """Tokens of what was heard of it so far."""
 
 
 class LiveSession:
@@ -170,7 +169,7 @@ class LiveSession:
             else:
                 text = self._interims.end(each)
                 self._emit(SpeechEnded(each.number, round(each.end, 2)))
-                self._pending.append(_Ended(each, self._clock(), text, self._interims.draft))
+                self._pending.append(_Ended(each, self._clock(), text))
                 if text is None:
                     self._resources.waits(each.duration)
         self._changes.tell()
@@ -208,7 +207,7 @@ class LiveSession:
 
     async def _finish(self, ended: _Ended) -> None:
         utterance = ended.utterance
-        window = await (ended.text or self._understand(utterance, self._words, ended.draft, waited=True))
+        window = await (ended.text or self._understand(utterance, words=self._words, waited=True))
         self._context.learn(window, utterance.end)
         transcript = merge(
             [(utterance.start, window)],
@@ -231,12 +230,11 @@ class LiveSession:
     def _words(self) -> bool:
         return self._options.window.word_timestamps
 
-    async def _understand_so_far(self, utterance: Utterance, whole: bool, draft: tuple[int, ...]) -> WindowTranscript:
-        return await self._understand(utterance, whole and self._words, draft, waited=False)
+    async def _understand_so_far(self, utterance: Utterance, whole: bool) -> WindowTranscript:
+        return await self._understand(utterance, words=whole and self._words, waited=False)
 
-    async def _understand(
-        self, utterance: Utterance, words: bool, draft: tuple[int, ...], *, waited: bool
-    ) -> WindowTranscript:
-        options = self._context.options_for(utterance.start, words=words, draft=draft)
+    async def _understand(self, utterance: Utterance, *, words: bool, waited: bool) -> WindowTranscript:
+        options = partial(self._context.options_for, utterance, words=words)
         window = await self._resources.send(utterance, options, waited=waited)
+        self._context.hear(utterance, window)
         return without_phantoms(window, utterance.duration, searched=True)

@@ -9,9 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-ROUNDS: Final = 2
-"""In work at once at one address: it has two workers."""
-FEW: Final = 4
+FEW: Final = 8
 """While no more than so many wait, a round is a single window."""
 
 
@@ -23,10 +21,11 @@ class _Round:
 
 
 class Turns:
-    """Deals out rounds.
+    """Deals out rounds, one at a time at each address.
 
-    Windows that are computed together are done together, so each waits for the longest, and on a few cores it gains
-    nothing by that. Where many wait, all of them go in the next round: on a GPU a batch takes hardly longer.
+    On a few cores windows that are computed together, in a batch or by two workers, are all done as late as the last of
+    them would be if they went one by one. Where many wait, all of them go in the next round: on a GPU a batch takes
+    hardly longer than a window.
     """
 
     def __init__(self, addresses: Callable[[], int]) -> None:
@@ -61,7 +60,7 @@ class Turns:
             self._deal()
 
     def _deal(self) -> None:
-        while self._rounds < ROUNDS * self._addresses():
+        while self._rounds < self._addresses():
             waiting = [turn for turn in self._queue if not turn.cancelled()]
             if not waiting:
                 return
