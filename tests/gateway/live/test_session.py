@@ -47,8 +47,9 @@ async def test_an_utterance_is_told_from_its_start_to_its_text() -> None:
 
 
 @in_loop
-async def test_what_was_said_before_is_the_prompt_and_its_language_holds() -> None:
-    async with rig(LiveOptions(window=WindowOptions(prompt="Names."), interim_results=False)) as it:
+async def test_what_was_said_before_is_the_prompt_if_that_is_asked_for() -> None:
+    options = LiveOptions(window=WindowOptions(prompt="Names."), interim_results=False, condition_on_previous_text=True)
+    async with rig(options) as it:
         await it.say(1)
         await it.pause(1)
         await it.say(1)
@@ -56,7 +57,17 @@ async def test_what_was_said_before_is_the_prompt_and_its_language_holds() -> No
         await it.say(1)
         await it.finish()
         assert [asked.options.prompt for asked in it.model.asked] == ["Names.", "Names. 1.3 seconds.", "Names."]
-        assert [asked.options.language for asked in it.model.asked] == [None, "en", "en"]
+
+
+@in_loop
+async def test_each_utterance_has_the_prompt_and_the_language_that_was_found() -> None:
+    async with rig(LiveOptions(window=WindowOptions(prompt="Names."), interim_results=False)) as it:
+        await it.say(1)
+        await it.pause(1)
+        await it.say(1)
+        await it.finish()
+        assert [asked.options.prompt for asked in it.model.asked] == ["Names.", "Names."]
+        assert [asked.options.language for asked in it.model.asked] == [None, "en"]
 
 
 @in_loop

@@ -20,8 +20,9 @@ SURE: Final = 0.8
 class LiveContext:
     """Gives each utterance of a stream its options."""
 
-    def __init__(self, options: WindowOptions) -> None:
-        self._options = options
+    def __init__(self, options: WindowOptions, *, conditioned: bool) -> None:
+        """``conditioned``: what was said before is part of the prompt."""
+        self._options, self._conditioned = options, conditioned
         self._language = options.language
         self._text = ""
         self._end = 0.0
@@ -31,7 +32,7 @@ class LiveContext:
 
     def options_for(self, utterance: Utterance, *, words: bool) -> WindowOptions:
         """Of an utterance, or of what has come of it."""
-        before = self._text if utterance.start - self._end <= PROMPT_SECONDS else ""
+        before = self._text if self._conditioned and utterance.start - self._end <= PROMPT_SECONDS else ""
         parts = [part for part in (self._options.prompt, before) if part]
         prompt = " ".join(parts)[-MAX_PROMPT_CHARACTERS:] if parts else None
         return replace(

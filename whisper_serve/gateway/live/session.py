@@ -1,8 +1,8 @@
 """One live stream, whatever brings it: bytes in, and events out as speech begins, grows and ends.
 
-The samples go to an `Endpointer`. Each utterance that ends is sent as one window, one after the other, so that each has
-the text before it as its prompt. The one that goes on is sent as a window too, again and again, the last time when it
-is likely to be over: see `Interims`.
+The samples go to an `Endpointer`. Each utterance that ends is sent as one window, one after the other, so that each may
+have the text before it in its prompt. The one that goes on is sent as a window too, again and again, the last time when
+it is likely to be over: see `Interims`.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class LiveSession:
         self._limits = resources.limits
         self._clock = resources.clock
         self._endpointer = Endpointer(options.vad, model=resources.new_speech_model())
-        self._context = LiveContext(options.window)
+        self._context = LiveContext(options.window, conditioned=options.condition_on_previous_text)
         self._intake = open_intake(options, self._take)
         self._events: deque[Event] = deque()
         self._pending: deque[_Ended] = deque()
