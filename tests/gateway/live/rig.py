@@ -105,7 +105,7 @@ class Rig:
         self.model, self.log = Model(), Log()
         self.scheduler = Scheduler(lambda: 64, 4)
         self.admission = Admission(settings, self.log)
-        self.turns = Turns(lambda: 1)
+        self.turns = Turns(self.scheduler, lambda: 1)
         self.gate = InterimGate(self.scheduler, self.turns, lambda: 1, 1)
         self.threads = ThreadPoolExecutor(1)
         self.ticket = self.admission.admit("client", 0)

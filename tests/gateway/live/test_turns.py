@@ -4,15 +4,20 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests.gateway.standin import in_loop
+import pytest
+
+from tests.gateway.standin import in_loop, until
+from whisper_serve.gateway.live import turns
 from whisper_serve.gateway.live.turns import FEW, Turns
+from whisper_serve.gateway.scheduler import Scheduler
 
 
 class Queue:
     """Windows that have their turn until they are let go."""
 
-    def __init__(self, turns: Turns) -> None:
-        self.turns = turns
+    def __init__(self, addresses: int) -> None:
+        self.scheduler = Scheduler(lambda: 64, 4)
+        self.turns = Turns(self.scheduler, lambda: addresses)
         self.working: list[int] = []
         self.done: dict[int, asyncio.Event] = {}
         self.tasks: dict[int, asyncio.Task[None]] = {}
@@ -24,7 +29,7 @@ class Queue:
 
     async def _work(self, name: int) -> None:
         self.done[name] = asyncio.Event()
-        async with self.turns.turn():
+        async with self.turns.turn(), self.scheduler.lane().slot():
             self.working.append(name)
             await self.done[name].wait()
             self.working.remove(name)
@@ -48,7 +53,7 @@ async def settle() -> None:
 
 @asynccontextmanager
 async def queue(addresses: int = 1) -> AsyncIterator[Queue]:
-    it = Queue(Turns(lambda: addresses))
+    it = Queue(addresses)
     try:
         yield it
     finally:
@@ -101,3 +106,40 @@ async def test_who_is_cancelled_leaves_the_queue_or_the_turn() -> None:
         await it.let_go(3)
         await it.ask(4)
         assert it.working == [4]
+
+
+@in_loop
+async def test_while_files_are_in_work_none_waits() -> None:
+    async with queue() as it, it.scheduler.lane().slot():
+        await it.ask(1, 2, 3)
+        assert it.working == [1, 2, 3]
+
+
+@in_loop
+async def test_those_that_wait_go_on_once_there_is_a_file() -> None:
+    async with queue() as it:
+        await it.ask(1, 2, 3)
+        async with it.scheduler.lane().slot():
+            await it.ask(4)
+            assert sorted(it.working) == [1, 2, 3, 4]
+        await it.ask(5)
+        await it.let_go(1, 2, 3)
+        assert it.working == [4]
+        await it.let_go(4)
+        assert it.working == [5]
+
+
+def test_a_round_that_takes_too_long_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "PATIENCE", 0.01)
+
+    @in_loop
+    async def check() -> None:
+        async with queue() as it:
+            await it.ask(1, 2)
+            await until(lambda: it.working == [1, 2])
+            await it.let_go(1, 2)
+            monkeypatch.setattr(turns, "PATIENCE", 60)
+            await it.ask(3, 4)
+            assert it.working == [3]
+
+    check()

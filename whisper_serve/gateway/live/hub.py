@@ -38,7 +38,7 @@ class LiveHub:
         self._settings, self._admission, self._scheduler = settings, admission, scheduler
         self._sender, self._observer = sender, observer
         self._listeners, self._packers = listeners, packers
-        self._turns = Turns(addresses)
+        self._turns = Turns(scheduler, addresses)
         self._gate = InterimGate(scheduler, self._turns, addresses, settings.live_interim_windows)
         self._limits = Limits(
             idle_seconds=settings.live_idle_seconds,

@@ -9,8 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from whisper_serve.gateway.scheduler import Scheduler
+
 FEW: Final = 8
 """While no more than so many wait, a round is a single window."""
+PATIENCE: Final = 3.0
+"""Seconds after which a round is not waited for any more: its worker may have died, or be busy with a file."""
 
 
 @dataclass(slots=True)
@@ -18,6 +22,7 @@ class _Round:
     """Windows that are in work together."""
 
     left: int
+    over: bool = False
 
 
 class Turns:
@@ -25,12 +30,15 @@ class Turns:
 
     On a few cores windows that are computed together, in a batch or by two workers, are all done as late as the last of
     them would be if they went one by one. Where many wait, all of them go in the next round: on a GPU a batch takes
-    hardly longer than a window.
+    hardly longer than a window. While files are in work, none waits here: what is in TorchServe's queue when a worker
+    is free goes together anyway.
     """
 
-    def __init__(self, addresses: Callable[[], int]) -> None:
-        self._addresses = addresses
+    def __init__(self, scheduler: Scheduler, addresses: Callable[[], int]) -> None:
+        self._scheduler, self._addresses = scheduler, addresses
         self._rounds = 0
+        self._dealt = 0
+        """Windows that have their turn."""
         self._queue: deque[asyncio.Future[_Round]] = deque()
 
     @property
@@ -53,20 +61,32 @@ class Turns:
             elif turn.done() and not turn.cancelled():
                 self._leave(turn.result())
 
+    @property
+    def _files(self) -> bool:
+        """Whether there is work that is not live."""
+        return self._scheduler.in_flight + self._scheduler.waiting > self._dealt
+
     def _leave(self, own: _Round) -> None:
+        self._dealt -= 1
         own.left -= 1
         if not own.left:
+            self._end(own)
+
+    def _end(self, own: _Round) -> None:
+        if not own.over:
+            own.over = True
             self._rounds -= 1
             self._deal()
 
     def _deal(self) -> None:
-        while self._rounds < self._addresses():
-            waiting = [turn for turn in self._queue if not turn.cancelled()]
-            if not waiting:
-                return
-            chosen = waiting if len(waiting) > FEW else waiting[:1]
+        while (self._rounds < self._addresses() or self._files) and (
+            waiting := [turn for turn in self._queue if not turn.cancelled()]
+        ):
+            chosen = waiting if len(waiting) > FEW or self._files else waiting[:1]
             dealt = _Round(len(chosen))
             self._rounds += 1
+            self._dealt += len(chosen)
+            asyncio.get_running_loop().call_later(PATIENCE, self._end, dealt)
             for turn in chosen:
                 self._queue.remove(turn)
                 turn.set_result(dealt)
