@@ -171,9 +171,9 @@ async def test_the_draft_of_a_final_text_is_what_came_while_it_waited_for_its_tu
 
 
 @in_loop
-async def test_a_pause_is_not_awaited_by_others_who_have_the_model_at_work() -> None:
-    async with rig() as it, it.scheduler.lane().slot(), it.scheduler.lane().slot():
-        it.model.open.clear()  # so that nobody waits for the slots to be given back
+async def test_while_others_have_the_model_at_work_nothing_is_sent_before_its_end() -> None:
+    async with rig() as it, it.scheduler.lane().slot():
+        it.model.open.clear()  # so that nobody waits for the slot to be given back
         await feed(it, 0.8)
         await feed(it, 0.5, 0.0)
         assert it.model.asked == []

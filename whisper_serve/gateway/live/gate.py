@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from whisper_serve.gateway.live.turns import Turns
 from whisper_serve.gateway.scheduler import Scheduler
-
-IN_PAUSE: Final = 2
-"""How many windows there are in work, or waiting, at one address, when what may be an utterance's end has to wait."""
 
 
 class InterimGate:
@@ -29,8 +25,8 @@ class InterimGate:
 
     @property
     def open_in_pause(self) -> bool:
-        """Whether an utterance may be sent that pauses, and may be over."""
-        return self._others < IN_PAUSE * self._addresses()
+        """Whether an utterance may be sent that pauses, and may be over: that is in vain now and then."""
+        return self._others < self._addresses()
 
     @property
     def _others(self) -> int:
