@@ -148,7 +148,8 @@ class WindowOptions:
         """Options by name; a name that is not known is an error, since both ends are ours."""
         if unknown := sorted(set(values) - {field.name for field in fields(cls)}):
             raise InvalidOption(unknown[0], f"unknown option {unknown[0]!r}")
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        lists: dict[str, Any] = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        return cls(**{**values, **lists})
 
     def to_be_joined(self) -> WindowOptions:
         """The same for a window that overlaps another one: also asks for what `speech.joining` needs."""
