@@ -8,7 +8,7 @@ import pytest
 
 from tests.gateway.standin import in_loop, until
 from whisper_serve.gateway.live import turns
-from whisper_serve.gateway.live.turns import FEW, Turns
+from whisper_serve.gateway.live.turns import FEW, SHORT, Turns
 from whisper_serve.gateway.scheduler import Scheduler
 
 
@@ -76,16 +76,29 @@ async def test_few_windows_go_one_by_one() -> None:
 @in_loop
 async def test_where_many_wait_they_go_together() -> None:
     async with queue() as it:
-        many = list(range(2, 3 + FEW))
-        await it.ask(1, *many)
-        assert it.working == [1]
+        many = list(range(3, 3 + FEW + SHORT))
+        await it.ask(1, 2, *many)
+        assert it.working == [1, 2]
         await it.let_go(1)
-        assert it.working == many
+        assert it.working == [2, *many]
         await it.ask(90)
-        await it.let_go(*many[1:])
-        assert it.working == [2]  # their round is not over
-        await it.let_go(2)
+        await it.let_go(2, *many[1:])
+        assert it.working == [3]  # their round is not over
+        await it.let_go(3)
         assert it.working == [90]
+
+
+@in_loop
+async def test_where_some_wait_both_workers_have_work() -> None:
+    async with queue() as it:
+        await it.ask(1, 2, 3)
+        assert it.working == [1]
+        await it.ask(4)
+        assert it.working == [1, 2]
+        await it.let_go(1)
+        assert it.working == [2]  # two are not many
+        await it.let_go(2)
+        assert it.working == [3]
 
 
 @in_loop
@@ -119,6 +132,7 @@ async def test_while_files_are_in_work_none_waits() -> None:
 async def test_those_that_wait_go_on_once_there_is_a_file() -> None:
     async with queue() as it:
         await it.ask(1, 2, 3)
+        assert it.working == [1]
         async with it.scheduler.lane().slot():
             await it.ask(4)
             assert sorted(it.working) == [1, 2, 3, 4]

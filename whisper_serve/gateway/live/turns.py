@@ -11,6 +11,8 @@ from typing import Final
 
 from whisper_serve.gateway.scheduler import Scheduler
 
+SHORT: Final = 2
+"""While no more than so many wait, one round at a time is in work at an address, and else two: it has two workers."""
 FEW: Final = 8
 """While no more than so many wait, a round is a single window."""
 PATIENCE: Final = 3.0
@@ -26,11 +28,12 @@ class _Round:
 
 
 class Turns:
-    """Deals out rounds, one at a time at each address.
+    """Deals out rounds.
 
-    On a few cores windows that are computed together, in a batch or by two workers, are all done as late as the last of
-    them would be if they went one by one. Where many wait, all of them go in the next round: on a GPU a batch takes
-    hardly longer than a window. While files are in work, none waits here: what is in TorchServe's queue when a worker
+    On a few cores windows that are computed together, in a batch or by two workers, are all done about as late as the
+    last of them would be if they went one by one. Two workers do a little more together than one alone, so where some
+    wait both have work; and where many wait, all of them go in the next round: on a GPU a batch takes hardly longer
+    than a window. While files are in work, none waits here: what is in TorchServe's queue when a worker
     is free goes together anyway.
     """
 
@@ -79,9 +82,10 @@ class Turns:
             self._deal()
 
     def _deal(self) -> None:
-        while (self._rounds < self._addresses() or self._files) and (
-            waiting := [turn for turn in self._queue if not turn.cancelled()]
-        ):
+        while waiting := [turn for turn in self._queue if not turn.cancelled()]:
+            most = self._addresses() * (2 if len(waiting) > SHORT else 1)
+            if self._rounds >= most and not self._files:
+                return
             chosen = waiting if len(waiting) > FEW or self._files else waiting[:1]
             dealt = _Round(len(chosen))
             self._rounds += 1
