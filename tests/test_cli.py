@@ -12,6 +12,7 @@ import pytest
 from whisper_serve import __version__
 from whisper_serve.cli.servers import alias_of, gateway_config
 from whisper_serve.engine.weights import Weights, save_weights
+from whisper_serve.engine.weights.files import cache_folder
 
 ALIASES = "WHISPER_MODEL_ALIASES"
 
@@ -94,6 +95,29 @@ def test_build_makes_an_archive(tmp_path: Path) -> None:
     assert answer.returncode == 0, answer.stderr
     assert (tmp_path / "store" / "small.mar").is_file()
     assert "Built store/small.mar" in answer.stdout
+
+
+def test_build_without_weights_reads_none(tmp_path: Path) -> None:
+    answer = run("build", "--model", "/models/not/here.pt", "--no-weights", "--output", "store", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert (tmp_path / "store" / "whisper.mar").stat().st_size < 1_000_000
+    both = run("build", "--no-weights", "--external-weights", cwd=tmp_path)
+    assert both.returncode == 1
+    assert "exclude each other" in both.stderr
+
+
+def test_fetch_says_what_it_cannot_fetch(tmp_path: Path) -> None:
+    answer = run("fetch", "base", "./base.pt", "--output", "cache", cwd=tmp_path)
+    assert answer.returncode == 1
+    assert "'./base.pt' is no model that can be fetched: expected " in answer.stderr
+    assert answer.stderr.rstrip().endswith("or URL#sha256=HEX.")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.weights
+def test_fetch_says_where_weights_are(base_weights: Weights, tmp_path: Path) -> None:
+    answer = run("fetch", "trial", cwd=tmp_path)
+    assert answer.stdout == f"{cache_folder(None)} holds the weights of {base_weights.name}.\n"
 
 
 def test_transcribe_names_what_it_cannot_use(data: Path, tmp_path: Path) -> None:
@@ -211,11 +235,14 @@ def test_keys_are_added_listed_and_revoked(tmp_path: Path) -> None:
     assert key_id in again.stderr
 
 
-def test_a_bad_setting_of_the_gateway_is_one_sentence() -> None:
-    answer = run("gateway", "--torchserve", "nowhere")
+@pytest.mark.parametrize(
+    ("option", "value", "named"), [("torchserve", "nowhere", "torchserve_grpc"), ("models", "[]", "models")]
+)
+def test_a_bad_setting_of_the_gateway_is_one_sentence(option: str, value: str, named: str) -> None:
+    answer = run("gateway", f"--{option}", value)
     assert answer.returncode == 1
     assert answer.stderr.startswith("Error: bad gateway settings")
-    assert "torchserve_grpc" in answer.stderr
+    assert f" {named}: " in " ".join(answer.stderr.split())
     assert "Traceback" not in answer.stderr
 
 

@@ -12,7 +12,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-java.lock", "requirements-peers.lock"]
+# Parts of requirements.lock: what each container image gets, and what builds the wheel in them.
+IMAGE_LOCKS = ["requirements-build.lock", "requirements-gateway.lock", "requirements-torchserve.lock"]
+LOCKS = [
+    "requirements.lock",
+    "requirements-dev.lock",
+    "requirements-chart.lock",
+    "requirements-java.lock",
+    "requirements-peers.lock",
+    *IMAGE_LOCKS,
+]
 
 
 def requirements(lock: str) -> dict[str, str]:
@@ -39,6 +48,18 @@ def test_lock_has_no_torch_and_nothing_of_cuda(lock: str) -> None:
 
 def test_runtime_lock_is_part_of_the_development_lock() -> None:
     assert requirements("requirements.lock").items() <= requirements("requirements-dev.lock").items()
+
+
+@pytest.mark.parametrize("lock", IMAGE_LOCKS)
+def test_image_lock_has_the_versions_and_hashes_of_the_runtime_lock(lock: str) -> None:
+    pins = re.compile(r"^[a-z0-9-]+==[^ ]+|--hash=\S+", re.MULTILINE)
+    assert set(pins.findall((ROOT / lock).read_text())) <= set(pins.findall((ROOT / "requirements.lock").read_text()))
+
+
+def test_image_locks_have_what_the_commands_need() -> None:
+    assert {"silero-vad", "uvicorn"} <= requirements("requirements-gateway.lock").keys()
+    assert {"silero-vad", "torchserve", "torch-model-archiver"} <= requirements("requirements-torchserve.lock").keys()
+    assert {"torchserve", "openai-whisper", "numba"}.isdisjoint(requirements("requirements-gateway.lock"))
 
 
 def test_lock_has_what_no_dependency_declares() -> None:

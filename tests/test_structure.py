@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "torchserve": {"engine"},
     "speech_v1": set(),
     "client": {"speech_v1"},
+    "health": {"gateway", "torchserve"},
     "gateway": {"errors", "request", "settings", "speech", "speech_v1", "torchserve", "wire"},
     "serving": {"torchserve"},
     "evaluation": {"engine", "speech", "transcriber", "wire"},

@@ -7,6 +7,7 @@ Each has an environment variable ``WHISPER_<NAME>``. For the handler it goes ove
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, ValidationError
@@ -47,8 +48,14 @@ class Settings(BaseSettings):
         try:
             return cls(**(section or {}))
         except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
+            problems = "; ".join(map(_sentence, error.errors()))
             raise SettingsError(f"{cls.what} {problems}") from error
+
+
+def _sentence(problem: Mapping[str, Any]) -> str:
+    """What is wrong, and with which setting if it is one."""
+    where, what = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {what}" if where else what
 
 
 class HandlerSettings(Settings):
@@ -56,12 +63,17 @@ class HandlerSettings(Settings):
 
     what = "bad handler settings (model-config.yaml, WHISPER_*):"
 
-    weights: str = Field("model.safetensors", description="Weights: a file in the archive, or an absolute path.")
+    weights: str = Field(
+        "model.safetensors", description="Weights: a file in the archive, an absolute path, or a model's name."
+    )
+    model_cache: Path | None = Field(
+        None, description="Folder of the weights that are named; they are fetched into it. By default the user's cache."
+    )
     device: str = Field(
         "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto: the GPU that TorchServe assigns, else the CPU."
     )
     dtype: Literal["auto", "float32", "float16", "bfloat16", "int8"] = Field(
-        "auto", description="Number type; auto: float32 on a CPU, bfloat16 or float16 on a GPU."
+        "auto", description="Number type; auto: on a CPU float32 with some integers, on a GPU bfloat16 or float16."
     )
     batch_windows: int = Field(
         0, ge=0, le=512, description="Windows computed together; 0: 16 on a CPU, up to 64 on a GPU."

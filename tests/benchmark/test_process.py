@@ -46,10 +46,11 @@ def test_a_worker_answers_whatever_its_libraries_print() -> None:
         worker.close()
 
 
-def test_threads_are_told_and_idle_ones_sleep() -> None:
-    variables = "os.environ['OMP_NUM_THREADS'] + os.environ['OMP_WAIT_POLICY']"
+def test_threads_are_told_and_wait_as_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    variables = "os.environ['OMP_NUM_THREADS'], str(os.environ.get('OMP_WAIT_POLICY'))"
     worker = started(working=f"return Work([{variables}], 1.0)")
-    assert worker.ask([]).work.texts == ["1PASSIVE"]
+    assert worker.ask([]).work.texts == ["1", "None"]
     worker.close()
 
 

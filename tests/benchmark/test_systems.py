@@ -33,6 +33,7 @@ def test_workers_are_told_what_they_know() -> None:
             settings = Settings(**json.loads(command(system, setup)[-1]))
             assert settings.kind in KINDS
             assert (settings.dtype, settings.threads) == (system.dtype, 2)
+            assert (settings.words, settings.beam_size) == (system.words, system.beam_size)
 
 
 @pytest.mark.parametrize(

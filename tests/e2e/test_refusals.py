@@ -47,7 +47,7 @@ def test_keys_and_shares(stack: Stack, clips: dict[str, Sample], jfk: bytes, tmp
 def test_no_model(jfk: bytes) -> None:
     with run_gateway(on_free_ports().grpc_target, WHISPER_HOLD_SECONDS="0.5") as gateway:
         assert not is_ready(gateway)
-        with pytest.raises(openai.InternalServerError, match="no model is ready") as caught:
+        with pytest.raises(openai.InternalServerError, match="the model 'whisper' is not ready") as caught:
             transcribe(gateway.sdk, jfk)
         assert caught.value.status_code == 503
         assert int(caught.value.response.headers["retry-after"]) >= 1

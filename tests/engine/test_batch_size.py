@@ -15,8 +15,8 @@ WINDOW = KEYS_VALUES + 12 * 1500 * 1280 * 2 + 6 * 51866 * 4
 @pytest.mark.parametrize(
     ("free", "rows"),
     [
-        ((20 * WINDOW + 16 * KEYS_VALUES) / 0.45 + 100, 20),
-        ((20 * WINDOW + 16 * KEYS_VALUES) / 0.45 - 100, 19),
+        ((20 * WINDOW + 8 * KEYS_VALUES) / 0.45 + 100, 20),
+        ((20 * WINDOW + 8 * KEYS_VALUES) / 0.45 - 100, 19),
         (80e9, 64),  # not more, however much there is
         (1e6, 1),  # not less: it may still fit
     ],

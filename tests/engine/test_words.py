@@ -18,6 +18,7 @@ from whisper.timing import add_word_timestamps, find_alignment
 from tests.tiny import TINY
 from whisper_serve.engine import DecodedSegment, DecodingOptions, Engine, int8
 from whisper_serve.engine.alignment import Said, default_heads, running_median, token_times
+from whisper_serve.engine.batch_audio import BatchAudio
 from whisper_serve.engine.engine import Audio
 from whisper_serve.engine.results import DecodingResult
 from whisper_serve.engine.tokenizer import WhisperTokenizer
@@ -38,16 +39,17 @@ def test_tokens_of_a_batch_begin_where_openai_whisper_says(
     windows = list(noises[: len(SENTENCES)])
     texts = [TOKENIZER.encode(sentence) for sentence in SENTENCES]
     prompt = TOKENIZER.start_sequence("en", "transcribe", timestamps=False)
-    said = [Said(prompt, text, len(window) / 16_000) for window, text in zip(windows, texts, strict=True)]
-    found = token_times(tiny_engine.model, default_heads(TINY), tiny_engine.encode(windows), said, TOKENIZER.eot)
+    said = {row: Said(prompt, text, len(windows[row]) / 16_000) for row, text in enumerate(texts)}
+    audio = BatchAudio(tiny_engine.encode(windows))
+    found = token_times(tiny_engine.model, default_heads(TINY), audio, said, TOKENIZER.eot)
     theirs = whisper.tokenizer.get_tokenizer(True, language="en", task="transcribe")
-    for window, text, times in zip(windows, texts, found, strict=True):
+    for row, (window, text) in enumerate(zip(windows, texts, strict=True)):
         mel = whisper.log_mel_spectrogram(whisper.pad_or_trim(window))
         words = find_alignment(tiny_reference, theirs, list(text), mel, len(window) // 160)
         starts = np.cumsum([0, *(len(word.tokens) for word in words)])[: len(words) + 1]
         starts = starts[starts <= len(text)]
         expected = [*(word.start for word in words), words[-1].end][: len(starts)]
-        assert times[starts].tolist() == pytest.approx(expected, abs=1e-6)
+        assert found[row][starts].tolist() == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_median_of_seven_is_the_median() -> None:

@@ -13,14 +13,16 @@ from whisper_serve.evaluation.results import Outcome, Report
 from whisper_serve.evaluation.systems import Heard, Progress, System
 
 
-def sample(name: str, language: str, transcript: str = "", translation: str | None = None) -> Sample:
-    return Sample(name, Path(name), language, transcript, translation, seconds=30.0)
+def sample(
+    name: str, language: str, transcript: str = "", translation: str | None = None, seconds: float = 30.0
+) -> Sample:
+    return Sample(name, Path(name), language, transcript, translation, seconds)
 
 
 SPOKEN = (
     sample("en/a.wav", "en", "The cat sat on the mat."),
-    sample("en/b.wav", "en", "All is well <here>."),
-    sample("de/c.wav", "de", "Alles ist gut.", "All is well with us."),
+    sample("en/b.wav", "en", "All is well <here>.", seconds=40.0),
+    sample("de/c.wav", "de", "Alles ist gut.", "All is well with us.", seconds=20.0),
 )
 SILENT = (sample("hum.wav", NO_SPEECH),)
 

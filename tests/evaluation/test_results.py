@@ -30,6 +30,12 @@ def test_folders_are_told_apart_where_there_are_several(both: Report) -> None:
     assert [line.name for line in both.folders] == ["de, de", "en, en"]
 
 
+def test_what_is_longer_than_a_window_has_lines_of_its_own(both: Report) -> None:
+    (english,) = both.long_form
+    assert (english.name, english.files, english.length) == ("en", 1, 3)
+    assert [score.percent for score in english.scores] == pytest.approx([0, 300])
+
+
 def test_languages_translations_and_speed(both: Report) -> None:
     english = both.identification[0]["en"]
     assert (english.right, english.files, english.taken_for) == (1, 2, {"nl": 1})

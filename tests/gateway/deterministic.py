@@ -10,18 +10,19 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tests.gateway.live.rig import Model
-from whisper_serve.gateway.admission import Admission
+from whisper_serve.gateway.admission import Clients
 from whisper_serve.gateway.app import create_app
+from whisper_serve.gateway.backend import Backend
 from whisper_serve.gateway.lifecycle import Lifecycle
 from whisper_serve.gateway.live.hub import LiveHub, Place
 from whisper_serve.gateway.metrics import Metrics
 from whisper_serve.gateway.observer import Silent
-from whisper_serve.gateway.scheduler import Scheduler
 from whisper_serve.gateway.server import DrainingServer, uvicorn_config
 from whisper_serve.gateway.settings import GatewaySettings
+from whisper_serve.gateway.upstream import Upstream
 from whisper_serve.gateway.work import Part, Work
 from whisper_serve.speech import (
     AudioDecodeError,
@@ -80,25 +81,39 @@ class Deterministic:
     works: list[Work] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     settings: GatewaySettings = field(default_factory=lambda: GatewaySettings.read({}))
-    model: Model = field(default_factory=Model)
-    """Of live streams."""
+    down: set[str] = field(default_factory=set)
+    """Models that are not ready, whatever `ready` says."""
 
     def __post_init__(self) -> None:
         self.gate.set()
 
+    @property
+    def models(self) -> dict[str, bool]:
+        return {each.name: self.ready and each.name not in self.down for each in self.settings.served}
+
+    @property
+    def model(self) -> Model:
+        """What hears live streams that name no model."""
+        return next(iter(self.hearers.values()))
+
+    @cached_property
+    def hearers(self) -> dict[str, Model]:
+        """What hears live streams, by model."""
+        return {each.name: Model() for each in self.settings.served}
+
     @cached_property
     def hub(self) -> LiveHub:
-        scheduler, observer = Scheduler(lambda: 64, 4), Silent()
-        admission, threads = Admission(self.settings, observer), ThreadPoolExecutor(2)
-        return LiveHub(
-            self.settings, admission, scheduler, self.model, observer, listeners=threads, packers=threads,
-            addresses=lambda: 1,
-        )  # fmt: skip
+        observer, threads, clients = Silent(), ThreadPoolExecutor(2), Clients(self.settings)
+        upstreams = {
+            name: Upstream(name, self.settings, cast(Backend, hearer), clients, observer)
+            for name, hearer in self.hearers.items()
+        }
+        return LiveHub(self.settings, upstreams, observer, listeners=threads, packers=threads)
 
-    def live(self, client: str) -> AbstractContextManager[Place]:
+    def live(self, client: str, model: str | None) -> AbstractContextManager[Place]:
         if self.refuse:
             raise self.refuse
-        return self.hub.admit(client)
+        return self.hub.admit(client, model)
 
     async def start(self) -> None: ...
 

@@ -225,7 +225,8 @@ class Cluster:
         self.log = Log()
         self.servers = [StandIn() for _ in range(size)]
         self.targets: set[str] = set()
-        self.backend = Backend(settings, self.log, resolve=self._resolve)
+        (model,) = settings.served
+        self.backend = Backend(settings, model, self.log, resolve=self._resolve)
 
     @property
     def received(self) -> list[Received]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.gateway.standin import Log, settings_for_tests
-from whisper_serve.gateway.admission import Admission, Ticket
+from whisper_serve.gateway.admission import Admission, Clients, Ticket
 from whisper_serve.gateway.failures import Overloaded
+from whisper_serve.gateway.settings import GatewaySettings
 
 
 class Clock:
@@ -19,9 +20,14 @@ class Clock:
         return self.now
 
 
-def admission(clock: Clock | None = None, log: Log | None = None, **changes: object) -> Admission:
+def settings(**changes: object) -> GatewaySettings:
     values = {"max_queued_audio_seconds": 100, "max_requests_per_client": 2, "max_bytes_per_client": 1000}
-    return Admission(settings_for_tests(**{**values, **changes}), log or Log(), clock=clock or Clock())
+    return settings_for_tests(**{**values, **changes})
+
+
+def admission(clock: Clock | None = None, log: Log | None = None, **changes: object) -> Admission:
+    limits = settings(**changes)
+    return Admission(limits, Clients(limits), log or Log(), clock=clock or Clock())
 
 
 def compute(ticket: Ticket, clock: Clock, audio: float, took: float) -> None:
@@ -88,6 +94,26 @@ def test_bytes_of_one_client_are_bounded() -> None:
         assert caught.value.code == "too_many_bytes"
         with it.admit("b", 500), it.admit("a", 400):
             pass
+
+
+def test_a_client_has_its_share_of_all_models_and_each_model_a_queue_of_its_own() -> None:
+    limits = settings()
+    clients = Clients(limits)
+    one, two = (Admission(limits, clients, Log(), clock=Clock()) for _ in range(2))
+    with one.admit("a", 600) as first:
+        first.expect(100)
+        with pytest.raises(Overloaded) as caught:
+            one.admit("b", 1)
+        assert caught.value.code == "overloaded"
+        with pytest.raises(Overloaded) as caught:
+            two.admit("a", 500)
+        assert caught.value.code == "too_many_bytes"
+        with two.admit("a", 400), pytest.raises(Overloaded) as caught:
+            two.admit("a", 0)
+        assert caught.value.code == "too_many_requests"
+        assert (one.seconds_waiting, two.seconds_waiting) == (100, 0)
+    with two.admit("a", 1000):
+        pass
 
 
 def test_retry_after_is_the_queue_by_the_measured_throughput() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,8 +12,11 @@ import openai
 import pytest
 
 from tests.gateway.deterministic import Served, serve
+from whisper_serve.gateway.exposition import exposed
 from whisper_serve.gateway.failures import Overloaded, PoisonWindow
 from whisper_serve.gateway.keys import add_key, list_keys, revoke_key
+from whisper_serve.gateway.metrics import Metrics
+from whisper_serve.settings import SettingsError
 
 TEXT = "One window. And another."
 CLIP = ("clip.wav", b"audio")
@@ -72,7 +76,7 @@ def test_what_was_dropped_is_told_and_counted(served: Served) -> None:
     assert verbose.dropped[1] == {"start": 2.0, "end": 3.0, "reason": "repetition", "text": "And another."}
     assert post(served, stream="true").text.endswith("[DONE]\n\n")
     metrics = httpx.get(f"{served.url}/metrics", trust_env=False).text
-    assert 'whisper_gateway_dropped_segments_total{reason="repetition"} 4.0' in metrics
+    assert 'whisper_gateway_dropped_segments_total{model="whisper",reason="repetition"} 4.0' in metrics
 
 
 def test_the_sdk_streams_and_sees_errors_on_the_way(served: Served) -> None:
@@ -181,3 +185,18 @@ def test_bad_forms_are_refused() -> None:
                 yield b"more"
 
             assert client.post(PATH, content=slow(), headers=wrong).status_code == 408
+
+
+def test_metrics_on_a_port_of_their_own() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with serve(metrics_port=port) as served:
+        answer = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False)
+        assert "# TYPE whisper_gateway_queued_audio_seconds gauge" in answer.text
+        assert httpx.get(f"{served.url}/metrics", trust_env=False).status_code == 404
+        assert "/metrics" not in httpx.get(f"{served.url}/openapi.json", trust_env=False).json()["paths"]
+        with pytest.raises(SettingsError, match="WHISPER_METRICS_PORT"), exposed(Metrics(), "127.0.0.1", port):
+            pass
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False)

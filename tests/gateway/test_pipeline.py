@@ -27,6 +27,7 @@ DATA = Path(__file__).parents[1] / "data"
 LONG = DATA / "de-librivox-simplicissimus.ogg"
 SHORT = DATA / "en-jfk.mp3"
 SMALL_WINDOWS = VadOptions(min_silence_ms=100)
+MODEL = "whisper"
 
 
 class Setup:
@@ -47,7 +48,7 @@ class Setup:
 @asynccontextmanager
 async def pipeline(size: int = 1, *, wait: bool = True, **changes: Any) -> AsyncIterator[Setup]:
     async with cluster(size, **changes) as it:
-        made = Pipeline(settings_for_tests(**changes), it.backend, it.log)
+        made = Pipeline(settings_for_tests(**changes), {MODEL: it.backend}, it.log)
         await made.start()
         try:
             if wait:
@@ -57,9 +58,9 @@ async def pipeline(size: int = 1, *, wait: bool = True, **changes: Any) -> Async
             await made.close()
 
 
-def work(path: Path = LONG, *, vad: VadOptions | None = SMALL_WINDOWS, **changes: Any) -> Work:
+def work(path: Path = LONG, *, model: str = MODEL, vad: VadOptions | None = SMALL_WINDOWS, **changes: Any) -> Work:
     options = WindowOptions(**{"language": "de", **changes.pop("options", {})})
-    return Work(path, options, vad, size_bytes=path.stat().st_size, **changes)
+    return Work(path, options, vad, model, size_bytes=path.stat().st_size, **changes)
 
 
 def windows_of(path: Path) -> list[Window]:
@@ -116,7 +117,7 @@ async def test_phantoms_are_dropped_where_nobody_looked_for_speech() -> None:
 async def test_an_open_file_is_read_and_left_open() -> None:
     async with pipeline() as it:
         file = io.BytesIO(SHORT.read_bytes())
-        run = await it.transcribe(Work(file, WindowOptions(language="en"), None))
+        run = await it.transcribe(Work(file, WindowOptions(language="en"), None, MODEL))
         assert run.duration == pytest.approx(11, abs=0.1)
         assert not file.closed
 
@@ -201,7 +202,7 @@ async def test_windows_that_overlap_become_one_text() -> None:
     async with pipeline(windows_per_request=8) as it:
         it.server.says = lambda received: words_in(received.audio)
         it.server.delay = lambda received: 0.3 - start_of(received.audio) / 400  # The last one is done first.
-        async with it.pipeline.open(Work(io.BytesIO(ramp()), WindowOptions(language="en"), None)) as run:
+        async with it.pipeline.open(Work(io.BytesIO(ramp()), WindowOptions(language="en"), None, MODEL)) as run:
             parts = [part async for part in run]
         assert [part.index for part in parts] == list(range(len(parts)))
         assert len(parts) >= 4
@@ -219,7 +220,7 @@ async def test_words_and_logprobs_of_windows_that_overlap_come_if_they_are_asked
     async with pipeline() as it:
         it.server.says = lambda received: words_in(received.audio)
         options = WindowOptions(language="en", word_timestamps=True, logprobs=True)
-        transcript = (await it.transcribe(Work(io.BytesIO(ramp()), options, None))).transcript()
+        transcript = (await it.transcribe(Work(io.BytesIO(ramp()), options, None, MODEL))).transcript()
         assert [word.word.strip() for word in transcript.words] == TEXT
         assert [token.token.strip() for token in transcript.token_logprobs] == TEXT
 
@@ -229,7 +230,7 @@ async def test_a_part_waits_for_the_one_that_overlaps_it() -> None:
     async with pipeline() as it:
         it.server.says = lambda received: words_in(received.audio)
         it.server.delay = lambda received: 0.0 if start_of(received.audio) < 1 else 0.3
-        async with it.pipeline.open(Work(io.BytesIO(ramp()), WindowOptions(language="en"), None)) as run:
+        async with it.pipeline.open(Work(io.BytesIO(ramp()), WindowOptions(language="en"), None, MODEL)) as run:
             await anext(run)
             assert len(it.server.received) >= 2
 
@@ -238,7 +239,7 @@ async def test_a_part_waits_for_the_one_that_overlaps_it() -> None:
 async def test_the_prompt_ends_where_its_window_starts() -> None:
     async with pipeline() as it:
         it.server.says = lambda received: words_in(received.audio)
-        work = Work(io.BytesIO(ramp()), WindowOptions(language="en"), None, condition_on_previous_text=True)
+        work = Work(io.BytesIO(ramp()), WindowOptions(language="en"), None, MODEL, condition_on_previous_text=True)
         assert (await it.transcribe(work)).transcript().text.split() == TEXT
         for received in it.server.received[1:]:
             prompt, heard = (received.options.prompt or "").split(), words_in(received.audio)

@@ -194,7 +194,9 @@ def test_calls_have_an_id_a_line_in_the_log_and_a_count(
     assert caplog.records[0].getMessage() == f"gRPC {SERVICE}.Transcribe"
     metrics = httpx.get(f"{served.url}/metrics", trust_env=False).text
     for code in ("OK", "INVALID_ARGUMENT"):
-        assert f'requests_total{{format="grpc",route="{SERVICE}.Transcribe",status="{code}"}}' in metrics
+        assert (
+            f'requests_total{{format="grpc",model="whisper",route="{SERVICE}.Transcribe",status="{code}"}}' in metrics
+        )
     assert "whisper_gateway_requests_running 1.0" in metrics, "which is that for the metrics"
 
 

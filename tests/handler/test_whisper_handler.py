@@ -211,6 +211,19 @@ def test_a_bad_setting_stops_the_start(tmp_path: Path) -> None:
         WhisperHandler().initialize(context(tmp_path, {"devise": "cpu"}))
 
 
+def test_weights_that_are_missing_are_told_with_where_they_were_looked_for(tmp_path: Path) -> None:
+    section = {"weights": "/models/gone.pt", "model_cache": "/models"}
+    with pytest.raises(
+        SettingsError, match=r"'/models/gone\.pt' cannot be loaded.*WHISPER_MODEL_CACHE, which is /models"
+    ):
+        WhisperHandler().initialize(context(tmp_path, section))
+
+
+def test_weights_may_be_a_name(tmp_path: Path) -> None:
+    handler = WhisperHandler()
+    handler.initialize(context(tmp_path, {"weights": "random:tiny", "device": "cpu"}))
+
+
 def test_a_broken_engine_ends_the_worker(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")

@@ -243,6 +243,21 @@ def test_absurd_sampling_rate_is_refused() -> None:
         load_audio(wav(np.zeros((1, 1000), np.float32), rate=10))
 
 
+def test_too_short_a_file_is_refused_at_its_end(encode: Encode) -> None:
+    clip = encode(np.full(800, 0.1, np.float32), "wav", "pcm_s16le")
+    assert load_audio(clip).shape == (800,)
+    with open_audio(clip, min_seconds=0.1) as stream, pytest.raises(AudioTooShort, match=r"0\.05 seconds long.*0\.1"):
+        list(stream)
+
+
+def test_a_file_that_announces_too_much_is_refused_before_decoding(encode: Encode) -> None:
+    minute = encode(np.zeros(60 * 16_000, np.float32), "flac", "flac")
+    with pytest.raises(AudioTooLong):
+        open_audio(minute, max_seconds=10)
+    with open_audio(minute, max_seconds=60) as stream:
+        assert stream.announced_seconds == pytest.approx(60)
+
+
 # Bad input ------------------------------------------------------------------------------------------------
 
 
@@ -440,18 +455,3 @@ def test_every_file_of_the_corpus_decodes_or_says_why_not(
     assert refused.keys() == UNREADABLE.keys()
     assert all(UNREADABLE[name] in reason for name, reason in refused.items())
     assert warned == WITH_WARNING
-
-
-def test_too_short_a_file_is_refused_at_its_end(encode: Encode) -> None:
-    clip = encode(np.full(800, 0.1, np.float32), "wav", "pcm_s16le")
-    assert load_audio(clip).shape == (800,)
-    with open_audio(clip, min_seconds=0.1) as stream, pytest.raises(AudioTooShort, match=r"0\.05 seconds long.*0\.1"):
-        list(stream)
-
-
-def test_a_file_that_announces_too_much_is_refused_before_decoding(encode: Encode) -> None:
-    minute = encode(np.zeros(60 * 16_000, np.float32), "flac", "flac")
-    with pytest.raises(AudioTooLong):
-        open_audio(minute, max_seconds=10)
-    with open_audio(minute, max_seconds=60) as stream:
-        assert stream.announced_seconds == pytest.approx(60)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from whisper_serve.torchserve.archive import Recipe, build, build_archive, is_current
+from whisper_serve.torchserve.archive import Recipe, WeightsPlace, build, build_archive, is_current
 from whisper_serve.torchserve.errors import ArchiveError
 from whisper_serve.torchserve.model_archive import read_archive
 from whisper_serve.torchserve.resources import resource
@@ -61,7 +61,7 @@ def test_archive_holds_the_package_and_no_more(tiny_archive: Path) -> None:
     assert {"whisper_handler.py", "model-config.yaml", "model.safetensors", "build.json"} <= names
     assert {"whisper_serve/wire.py", "whisper_serve/speech/vad.py", "whisper_serve/engine/engine.py"} <= names
     assert not [name for name in names if name.startswith("whisper_serve/torchserve") or "__pycache__" in name]
-    assert "whisper_serve/cli.py" not in names
+    assert not [name for name in names if name.startswith(("whisper_serve/cli", "whisper_serve/benchmark"))]
 
 
 def test_archive_describes_itself(tiny_archive: Path) -> None:
@@ -77,10 +77,23 @@ def test_archive_loads_in_a_clean_process(tiny_archive: Path, tmp_path: Path) ->
 
 
 def test_external_weights_lie_beside_the_archive(tmp_path: Path) -> None:
-    archive = build_archive(TINY, tmp_path / "store", embed_weights=False, name="big")
+    archive = build_archive(TINY, tmp_path / "store", place=WeightsPlace.BESIDE, name="big")
     assert sorted(path.name for path in archive.parent.iterdir()) == ["big.mar", "big.safetensors"]
     assert archive.stat().st_size < 1_000_000
     assert load_unpacked(archive, tmp_path / "unpacked") == "loaded WhisperHandler\n"
+
+
+def test_weights_that_lie_elsewhere_are_loaded_at_the_start(tmp_path: Path) -> None:
+    archive = build_archive(TINY, tmp_path / "store", place=WeightsPlace.ELSEWHERE)
+    assert [path.name for path in archive.parent.iterdir()] == ["whisper.mar"]
+    assert archive.stat().st_size < 1_000_000
+    assert load_unpacked(archive, tmp_path / "unpacked") == "loaded WhisperHandler\n"
+
+
+def test_weights_that_lie_elsewhere_are_not_read_by_the_build(tmp_path: Path) -> None:
+    recipe = Recipe("/models/not/here", tmp_path / "store", place=WeightsPlace.ELSEWHERE)
+    build(recipe)
+    assert is_current(recipe)
 
 
 @pytest.fixture
@@ -119,7 +132,7 @@ def test_other_model_makes_the_archive_stale(recipe: Recipe) -> None:
 
 
 def test_lost_external_weights_make_the_archive_stale(recipe: Recipe) -> None:
-    external = replace(recipe, embed_weights=False)
+    external = replace(recipe, place=WeightsPlace.BESIDE)
     build(external)
     assert is_current(external)
     external.external_weights.unlink()

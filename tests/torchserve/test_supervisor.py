@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -44,6 +45,7 @@ class Command:
 
     process: subprocess.Popen[str]
     endpoints: Endpoints
+    health_port: int
     said: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -61,6 +63,9 @@ class Command:
 
         wait_until(lambda: heard() or self.process.poll() is not None, seconds)
         assert heard(), self.said
+
+    def healthy(self, path: str) -> bool:
+        return httpx.get(f"http://127.0.0.1:{self.health_port}{path}", trust_env=False).is_success
 
     def stop(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
@@ -93,6 +98,7 @@ def all_gone(processes: list[psutil.Process]) -> bool:
 @pytest.fixture
 def command(pack_handler: Callable[..., Path], short_dir: Path) -> Iterator[Command]:
     archive, endpoints = pack_handler(), on_free_ports()
+    health_port = on_free_ports().inference
     ports = [f"--{name.replace('_', '-')}-port={port}" for name, port in endpoints.ports().items()]
     ports[0] = f"--port={endpoints.inference}"
     process = subprocess.Popen(
@@ -104,6 +110,7 @@ def command(pack_handler: Callable[..., Path], short_dir: Path) -> Iterator[Comm
             "--no-build",
             "--no-gateway",
             f"--model-store={archive.parent}",
+            f"--health-port={health_port}",
             *ports,
         ],
         env={**os.environ, "TMPDIR": str(short_dir), "COLUMNS": "200"},
@@ -111,7 +118,7 @@ def command(pack_handler: Callable[..., Path], short_dir: Path) -> Iterator[Comm
         stderr=subprocess.STDOUT,
         text=True,
     )
-    running = Command(process, endpoints)
+    running = Command(process, endpoints, health_port)
     try:
         yield running
     finally:
@@ -144,8 +151,11 @@ def test_clean_stop_during_the_start(command: Command, short_dir: Path) -> None:
 
 def test_restart_after_a_death(command: Command, short_dir: Path) -> None:
     command.wait_for("Ready after")
+    assert command.healthy("/readyz")
     processes = tree(command.server.pid)
     command.server.kill()
+    wait_until(lambda: not command.healthy("/readyz"))
+    assert command.healthy("/livez")
     command.wait_for("TorchServe died (SIGKILL). Starting it again in 1 s.")
     command.wait_for("Ready after", times=2)
     assert all_gone(processes)

@@ -25,8 +25,7 @@ class Worker:
     def __init__(self, command: Sequence[str], threads: int) -> None:
         """Start it and wait until its model is loaded."""
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115  as long as self
-        # Passive: an idle worker's threads sleep, rather than spin on the cores of the one that is measured.
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         # A session of its own: Ctrl-C is for the benchmark, which then ends its workers.
         self._process = subprocess.Popen(
             command,

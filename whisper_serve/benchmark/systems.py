@@ -31,6 +31,9 @@ class System:
     workload: Workload = "one recording"
     devices: tuple[str, ...] = _BOTH
     dtype: str = "auto"
+    words: bool = False
+    """Whether the engine finds out when each word was said."""
+    beam_size: int | None = None
     batch: int = 0
     """Windows that faster-whisper computes together; 0: one after the other."""
 
@@ -63,6 +66,8 @@ _ALL = (
     System("engine", "engine"),
     System("engine-int8", "engine", devices=_CPU, dtype="int8"),
     System("engine-float32", "engine", dtype="float32"),
+    System("engine-words", "engine", words=True),
+    System("engine-beam", "engine", beam_size=5),
     System("openai-whisper", "openai-whisper"),
     *_faster_whisper("int8", _CPU),
     *_faster_whisper("float32", _CPU),
@@ -105,6 +110,8 @@ def _own(system: System, setup: Setup) -> list[str]:
         language=LANGUAGE,
         threads=setup.threads,
         dtype=system.dtype,
+        words=system.words,
+        beam_size=system.beam_size,
         tokens=setup.tokens,
         store=str(setup.store),
     )

@@ -32,6 +32,9 @@ class Settings:
     language: str
     threads: int
     dtype: str = "auto"
+    words: bool = False
+    """Find out when each word was said."""
+    beam_size: int | None = None
     tokens: int | None = None
     """Decode so many tokens of each window, whatever is said in it."""
     store: str = ""
@@ -44,7 +47,14 @@ def _engine(settings: Settings) -> Iterator[Transcribe]:
     from whisper_serve.evaluation.systems import EngineSystem
 
     weights = load_weights(settings.model, progress=False)
-    system = EngineSystem(weights, settings.device, settings.dtype, tokens=settings.tokens)
+    system = EngineSystem(
+        weights,
+        settings.device,
+        settings.dtype,
+        tokens=settings.tokens,
+        words=settings.words,
+        beam_size=settings.beam_size,
+    )
     yield partial(_evaluated, system, settings.language)
 
 

@@ -25,6 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(models.build)
+app.command()(models.fetch)
 app.command()(servers.serve)
 app.command()(gateway.gateway)
 app.add_typer(gateway.keys, name="keys")

@@ -45,6 +45,14 @@ def gateway(
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="The model's name in TorchServe. [default: whisper]")] = None,
+    models: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JSON",
+            help="Several models, instead of --torchserve and --name: a list of objects with name and torchserve, and "
+            "if need be aliases and torchserve_model. Requests that name no model get the first.",
+        ),
+    ] = None,
     keys_file: Annotated[
         Path | None, typer.Option(dir_okay=False, help="File of API keys; without one no key is asked for.")
     ] = None,
@@ -59,13 +67,17 @@ def gateway(
     * `whisper-serve gateway --torchserve 127.0.0.1:7070`
 
     * `whisper-serve gateway --host 0.0.0.0 --torchserve whisper-workers:7070 --keys-file keys.jsonl`
+
+    * `whisper-serve gateway --models '[{"name": "large-v3", "torchserve": "one:7070", "aliases": ["whisper-1"]},
+      {"name": "turbo", "torchserve": "two:7070"}]'`
     """
     require_installed()
     from whisper_serve.gateway.server import run
     from whisper_serve.gateway.settings import GatewaySettings
 
     listening = {"host": host, "port": port, "grpc_port": grpc_port}
-    asked = {**listening, "torchserve_grpc": torchserve, "model": name, "keys_file": keys_file}
+    serving = {"torchserve_grpc": torchserve, "model": name, "models": models}
+    asked = {**listening, **serving, "keys_file": keys_file}
     settings = GatewaySettings.read({name: value for name, value in asked.items() if value is not None})
     raise typer.Exit(run(settings))
 

@@ -17,7 +17,7 @@ Model = Annotated[
         "be downloaded.",
     ),
 ]
-Store = Annotated[Path, typer.Option("--model-store", help="The folder of the archive.")]
+Store = Annotated[Path, typer.Option("--model-store", envvar="WHISPER_MODEL_STORE", help="The folder of the archive.")]
 Name = Annotated[str, typer.Option("--name", help="The model's name in addresses: /predictions/NAME.")]
 External = Annotated[
     bool,
@@ -27,18 +27,32 @@ External = Annotated[
         "the archive at each start. The archive then works on this machine only.",
     ),
 ]
-Device = Annotated[str | None, typer.Option("--device", help="cpu or cuda; by default a GPU if there is one.")]
+Device = Annotated[
+    str | None, typer.Option("--device", envvar="WHISPER_DEVICE", help="cpu or cuda; by default a GPU if there is one.")
+]
 Dtype = Annotated[
     str,
     typer.Option(
-        "--dtype", help="Number type: auto (float32 on a CPU, bfloat16 on a GPU), float32, float16, bfloat16 or int8."
+        "--dtype",
+        help="Number type: float32, float16, bfloat16, int8 or auto (on a CPU float32 with some integers, on a GPU "
+        "bfloat16).",
     ),
 ]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", min=1, help="Model processes; by default two for each GPU, on a CPU the archive's."),
+    typer.Option(
+        "--workers",
+        min=1,
+        envvar="WHISPER_WORKERS",
+        help="Model processes; by default two for each GPU, on a CPU the archive's.",
+    ),
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option("--batch-size", min=1, help="Most requests in a batch; by default the archive's."),
+    typer.Option(
+        "--batch-size",
+        min=1,
+        envvar="WHISPER_BATCH_SIZE",
+        help="Most requests in a batch; by default the archive's.",
+    ),
 ]

@@ -10,7 +10,7 @@ import typer
 
 from whisper_serve.cli.console import out, say
 from whisper_serve.cli.hints import direct_hints, gateway_hints
-from whisper_serve.cli.models import build_if_needed
+from whisper_serve.cli.models import build_if_needed, place_of
 from whisper_serve.cli.options import BatchSize, Device, External, Model, Name, Store, Workers
 from whisper_serve.torchserve.errors import ServerFailed
 
@@ -26,17 +26,44 @@ def serve(
     name: Name = "whisper",
     external_weights: External = False,
     build_first: Annotated[
-        bool, typer.Option("--build/--no-build", help="Build the archive if it is missing or out of date.")
+        bool,
+        typer.Option(
+            "--build/--no-build", envvar="WHISPER_BUILD", help="Build the archive if it is missing or out of date."
+        ),
     ] = True,
-    host: Annotated[str, typer.Option(help="Address of TorchServe itself; 0.0.0.0 for all.")] = "127.0.0.1",
-    admin_host: Annotated[
-        str, typer.Option(help="Address for management and metrics. Who reaches it controls the server.")
+    host: Annotated[
+        str, typer.Option(envvar="WHISPER_TORCHSERVE_HOST", help="Address of TorchServe itself; 0.0.0.0 for all.")
     ] = "127.0.0.1",
+    admin_host: Annotated[
+        str,
+        typer.Option(
+            envvar="WHISPER_TORCHSERVE_ADMIN_HOST",
+            help="Address for management and metrics. Who reaches it controls the server.",
+        ),
+    ] = "127.0.0.1",
+    metrics_host: Annotated[
+        str | None,
+        typer.Option(
+            envvar="WHISPER_TORCHSERVE_METRICS_HOST",
+            help="Address for metrics alone. [default: that of --admin-host]",
+        ),
+    ] = None,
     port: Annotated[int, typer.Option(help="TorchServe's REST requests.")] = 8080,
     management_port: Annotated[int, typer.Option(help="TorchServe's management API.")] = 8081,
     metrics_port: Annotated[int, typer.Option(help="Prometheus metrics.")] = 8082,
     grpc_port: Annotated[int, typer.Option(help="TorchServe's gRPC requests.")] = 7070,
     grpc_management_port: Annotated[int, typer.Option(help="TorchServe's gRPC management API.")] = 7071,
+    health_port: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65535,
+            help="Answer an orchestrator's probes here, at --host: /livez and /readyz. [default: none]",
+        ),
+    ] = None,
+    unresponsive_seconds: Annotated[
+        float, typer.Option(min=1, help="How long TorchServe may answer nothing before /livez is 503.")
+    ] = 300.0,
     workers: Workers = None,
     batch_size: BatchSize = None,
     device: Device = None,
@@ -74,20 +101,23 @@ def serve(
     from whisper_serve.serving.gateway_keeper import GatewayKeeper
     from whisper_serve.torchserve.archive import Recipe
     from whisper_serve.torchserve.endpoints import Endpoints
+    from whisper_serve.torchserve.health import Health
     from whisper_serve.torchserve.supervisor import supervise
 
-    recipe = Recipe(model, model_store, name, embed_weights=not external_weights)
+    recipe = Recipe(model, model_store, name, place_of(external_weights))
     if build_first:
         build_if_needed(recipe)
-    endpoints = Endpoints(host, admin_host, port, management_port, metrics_port, grpc_port, grpc_management_port)
+    ports = (port, management_port, metrics_port, grpc_port, grpc_management_port)
+    endpoints = Endpoints(host, admin_host, *ports, metrics_host=metrics_host)
+    health = None if health_port is None else Health(host, health_port, unresponsive_seconds=unresponsive_seconds)
     config = server_config(recipe.path, endpoints, workers, batch_size, device)
     if not gateway:
-        supervise(config, say, direct_hints(endpoints, name))
+        supervise(config, say, direct_hints(endpoints, name), health=health)
         return
     front = gateway_config(
         endpoints.grpc_target, name, alias_of(model), host=gateway_host, port=gateway_port, grpc_port=gateway_grpc_port
     )
-    supervise(config, say, gateway_hints(front, endpoints), GatewayKeeper(front, say))
+    supervise(config, say, gateway_hints(front, endpoints), GatewayKeeper(front, say), health)
 
 
 def demo(

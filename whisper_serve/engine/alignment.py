@@ -7,7 +7,7 @@ path through them that never goes back gives each token its place.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .attention_cache import KeyValueCache
+from .batch_audio import BatchAudio
 from .model import WhisperModel
 from .phases import phase
 from .weights import AlignmentHeads, Dimensions
@@ -25,8 +27,8 @@ from .weights import AlignmentHeads, Dimensions
 PLACES_PER_SECOND: Final = 50
 """Places of the audio context a second."""
 MEDIAN_WIDTH: Final = 7
-ALIGNED_AT_ONCE: Final = 16
-"""Rows whose attention is held together: that of 16 rows of 100 tokens and 10 heads takes 100 MB."""
+ALIGNED_AT_ONCE: Final = 8
+"""Rows of about the same length that are read together; their attention (100 tokens, 10 heads) takes 50 MB."""
 SMALLEST_DEVIATION: Final = 1e-30
 
 Float32 = npt.NDArray[np.float32]
@@ -58,36 +60,42 @@ class Said:
 
 @phase("words")
 def token_times(
-    model: WhisperModel, heads: AlignmentHeads, features: Tensor, rows: Sequence[Said], eot: int
-) -> list[Float32]:
-    """When the tokens of each row's text begin, and when the last of them ends.
+    model: WhisperModel,
+    heads: AlignmentHeads,
+    audio: BatchAudio,
+    said: Mapping[int, Said],
+    eot: int,
+) -> dict[int, Float32]:
+    """When the tokens of each text begin, and when the last of them ends.
 
     Args:
         heads: (decoder layer, head) pairs whose attention follows the speech.
-        features: audio features (rows, audio context, state).
+        said: what was said in which rows of the audio.
         eot: the token that ends a text.
 
     Returns:
         For each row float32 seconds from its start, of shape (tokens of its text + 1,), never falling.
     """
-    times: list[Float32] = []
-    for first in range(0, len(rows), ALIGNED_AT_ONCE):
-        part = slice(first, first + ALIGNED_AT_ONCE)
-        for row, cost in zip(rows[part], _costs(model, heads, features[part], rows[part], eot), strict=True):
+    times: dict[int, Float32] = {}
+    by_length = sorted(said, key=lambda row: len(said[row].text))
+    for first in range(0, len(said), ALIGNED_AT_ONCE):
+        part = by_length[first : first + ALIGNED_AT_ONCE]
+        cache = audio.cache(model.decoder, part)
+        for row, cost in zip(part, _costs(model, heads, cache, [said[row] for row in part], eot), strict=True):
             found = _first_places(cost).astype(np.float32) / PLACES_PER_SECOND
             # What does not fit into the model's context is placed at the end.
-            times.append(np.pad(found, (0, len(row.text) + 1 - len(found)), constant_values=row.duration))
+            rest = len(said[row].text) + 1 - len(found)
+            times[row] = np.pad(found, (0, rest), constant_values=said[row].duration)
     return times
 
 
 def _costs(
-    model: WhisperModel, heads: AlignmentHeads, features: Tensor, rows: Sequence[Said], eot: int
+    model: WhisperModel, heads: AlignmentHeads, cache: KeyValueCache, rows: Sequence[Said], eot: int
 ) -> list[Float32]:
     """For each row, what it costs to have a token at a place, (tokens + 1, places): less, the more it looks there."""
     sequences = [[*row.prompt, *row.text, eot][: model.dims.n_text_ctx] for row in rows]
     longest = max(map(len, sequences))
     padded = torch.tensor([[*sequence, *[eot] * (longest - len(sequence))] for sequence in sequences])
-    cache = model.decoder.new_cache(features)
     cache.reserve(longest)
     scores = model.decoder.alignment_scores(padded.to(model.device), cache, heads)
     costs = []

@@ -26,6 +26,9 @@ class CrossMemory(Protocol):
     def keep(self, order: Sequence[int]) -> None:
         """Shrink to ``len(order)`` rows, row ``i`` being what row ``order[i]`` was."""
 
+    def shared(self, rows: Sequence[int]) -> CrossMemory | None:
+        """Another one of some rows of the same numbers, if there can be one: neither changes the other."""
+
 
 class PlainCrossMemory:
     """Keys and values, each (rows, heads, audio context, head size), in the model's own number type."""
@@ -41,6 +44,9 @@ class PlainCrossMemory:
 
     def keep(self, order: Sequence[int]) -> None:
         self.keys, self.values = kept_rows(self.keys, order), kept_rows(self.values, order)
+
+    def shared(self, rows: Sequence[int]) -> None:
+        """None: `keep` moves the numbers."""
 
 
 class KeyValueCache:
@@ -67,6 +73,12 @@ class KeyValueCache:
         # Zeros, not whatever memory held: a masked place still counts as 0 · value, which is not 0 for NaN.
         self.self_keys = [self.like.new_zeros(shape) for _ in self.cross]
         self.self_values = [self.like.new_zeros(shape) for _ in self.cross]
+
+    def shared(self, rows: Sequence[int]) -> KeyValueCache | None:
+        """Another one for some rows, without text, which has the audio's part in common if that is possible."""
+        cross = [shared for memory in self.cross if (shared := memory.shared(rows))]
+        like = self.like.new_empty(len(rows), self.like.shape[-1])
+        return KeyValueCache(cross, like, self.heads) if cross else None
 
     def keep(self, order: Sequence[int]) -> None:
         """Shrink to ``len(order)`` rows, row ``i`` being what row ``order[i]`` was.

@@ -1,7 +1,7 @@
-"""The memory of the audio's keys and values as integers, for CPUs.
+"""The memory of the audio's keys and values as 8-bit integers, for CPUs.
 
 Decoding reads all of it for each token, so its size is what a step costs. Each key and each value of a position and
-head has a scale of its own: with 16 bits they are as good as float32, with 8 nearly so. Scores and sums are float32.
+head has a scale of its own; scores and sums are float32.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from functools import cache
 from typing import Any, Final
 
@@ -20,45 +21,39 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-NARROW: Final = 8
-WIDE: Final = 16
-"""How many bits a number may have."""
-SMALLEST: Final = 1e-12
-"""Sizes are at least this, so that what is all zero can be divided by its own."""
+from .int8 import SMALLEST
+
+LEVELS: Final = 127
+"""The largest number of 8 bits with a sign."""
 LONGEST_STEP: Final = 10
 """Tokens a row, or beams of a window, up to which attention reads the integers; more are cheaper in float32."""
 LEAST_ITEMS: Final = 4
 """Rows times heads that a thread of attention takes on at least."""
 
 Float32 = npt.NDArray[np.float32]
-Integers = npt.NDArray[np.int8] | npt.NDArray[np.int16]
+Integers = npt.NDArray[np.int8]
 
 
-def _levels(bits: int) -> np.float32:
-    return np.float32(2 ** (bits - 1) - 1)
-
-
-def compile_kernels(bits: int) -> None:
+def compile_kernels() -> None:
     """Have the machine code of attention made now, which takes seconds, rather than for the first window."""
-    CompactCrossMemory(torch.zeros(1, 1, 2), 1, bits).attend(torch.zeros(1, 1, 1, 1))
+    CompactCrossMemory(torch.zeros(1, 1, 2), 1).attend(torch.zeros(1, 1, 1, 1))
 
 
 class CompactCrossMemory:
     """One layer's keys and values of the audio: see `attention_cache.CrossMemory`."""
 
-    def __init__(self, keys_values: Tensor, heads: int, bits: int) -> None:
-        """``keys_values`` (rows, audio context, 2 · state), float32: keys, behind them values; `NARROW` or `WIDE`."""
+    def __init__(self, keys_values: Tensor, heads: int) -> None:
+        """``keys_values`` (rows, audio context, 2 · state), float32: keys, behind them values."""
         rows, positions, width = keys_values.shape
         shape = (rows, 2, heads, positions, width // (2 * heads))
-        self._numbers: Integers = np.empty(shape, np.int8) if bits == NARROW else np.empty(shape, np.int16)
+        self._numbers: Integers = np.empty(shape, np.int8)
         self._scales = np.empty(shape[:-1], np.float32)
         self._rows = np.arange(rows)
-        _split(rows, _quantize, keys_values.contiguous().numpy(), self._numbers, self._scales, _levels(bits))
+        _split(rows, _quantize, keys_values.contiguous().numpy(), self._numbers, self._scales)
 
     def attend(self, query: Tensor) -> Tensor:
         if query.shape[2] > LONGEST_STEP:
-            keys, values = self._as_float()
-            return F.scaled_dot_product_attention(query, keys, values)
+            return F.scaled_dot_product_attention(query, self._as_float(0), self._as_float(1))
         queries = query.contiguous().numpy()
         attended = np.empty_like(queries)
         parts = max(1, queries.shape[0] * queries.shape[1] // LEAST_ITEMS)
@@ -67,14 +62,21 @@ class CompactCrossMemory:
         return torch.from_numpy(attended)
 
     def keys_of(self, heads: Sequence[int]) -> Tensor:
-        return self._as_float()[0][:, list(heads)]
+        return self._as_float(0, heads)
 
     def keep(self, order: Sequence[int]) -> None:
         self._rows = self._rows[list(order)]
 
-    def _as_float(self) -> tuple[Tensor, Tensor]:
-        both = torch.from_numpy(self._numbers[self._rows]) * torch.from_numpy(self._scales[self._rows])[..., None]
-        return both[:, 0], both[:, 1]
+    def shared(self, rows: Sequence[int]) -> CompactCrossMemory:
+        """Only which row is which is its own."""
+        other = copy(self)
+        other.keep(rows)
+        return other
+
+    def _as_float(self, kind: int, heads: Sequence[int] | None = None) -> Tensor:
+        """Keys (0) or values (1), of some heads or all."""
+        which = (self._rows, kind) if heads is None else (self._rows[:, None], kind, list(heads))
+        return torch.from_numpy(self._numbers[which]) * torch.from_numpy(self._scales[which])[..., None]
 
 
 @cache
@@ -101,9 +103,7 @@ _jit = numba.njit(nogil=True, fastmath=True)
 
 
 @_jit
-def _quantize(
-    first: int, last: int, keys_values: Float32, numbers: Integers, scales: Float32, levels: np.float32
-) -> None:
+def _quantize(first: int, last: int, keys_values: Float32, numbers: Integers, scales: Float32) -> None:
     """Rows ``first`` to ``last`` to integers: see `CompactCrossMemory`."""
     _, kinds, heads, positions, size = numbers.shape
     for row in range(first, last):
@@ -114,7 +114,7 @@ def _quantize(
                     largest = np.float32(SMALLEST)
                     for i in range(size):
                         largest = max(largest, abs(keys_values[row, position, begin + i]))
-                    scale = largest / levels
+                    scale = largest / np.float32(LEVELS)
                     scales[row, kind, head, position] = scale
                     factor = np.float32(1) / scale
                     for i in range(size):

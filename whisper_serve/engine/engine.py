@@ -19,6 +19,7 @@ from whisper.audio import N_SAMPLES_PER_TOKEN
 
 from .alignment import Said, default_heads, token_times
 from .attention_cache import KeyValueCache
+from .batch_audio import BatchAudio
 from .batch_size import default_batch_size, windows_at_once
 from .beam_search import BeamDecoder
 from .decoding import GreedyDecoder, Sampled
@@ -93,7 +94,8 @@ class Engine:
         Args:
             device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
             dtype: ``auto`` is bfloat16 on a GPU that has it, else float16; on a CPU float32, with integers where they
-                are as good. ``float32`` is that alone. ``int8``, for x86 CPUs, takes less memory and is less exact.
+                are nearly as good. ``float32`` is that alone. ``int8``, for x86 CPUs, takes less memory and is less
+                exact.
             batch_size: most windows computed together; by default 16 on a CPU, and on a GPU what fits into its memory,
                 up to 64. Fewer once memory did not suffice.
             graphs: whether to decode by CUDA graphs; by default on each CUDA device.
@@ -161,11 +163,11 @@ class Engine:
 
         def transcribe(tasks: Sequence[WindowTask]) -> list[WindowResult]:
             fresh = [task.fresh() for task in tasks]
-            features = self._decode_batch(fresh, [groups[task.row] if groups else task.row for task in fresh])
-            waiting = self._take_segments(fresh, features)
+            audio = self._decode_batch(fresh, [groups[task.row] if groups else task.row for task in fresh])
+            waiting = self._take_segments(fresh, audio)
             while waiting:
-                features = self._decode_batch(waiting, [task.row for task in waiting])
-                waiting = self._take_segments(waiting, features)
+                audio = self._decode_batch(waiting, [task.row for task in waiting])
+                waiting = self._take_segments(waiting, audio)
             return [task.result() for task in fresh]
 
         return self._in_batches(self._tasks(windows, options), transcribe)
@@ -216,13 +218,14 @@ class Engine:
 
     def _decode_batch(
         self, tasks: Sequence[WindowTask], groups: Sequence[Hashable], *, to_the_end: bool = True
-    ) -> Tensor:
-        """Add a decoding to each task, whose language is found out if it is not given; return the audio features.
+    ) -> BatchAudio:
+        """Add a decoding to each task, whose language is found out if it is not given; return the tasks' audio.
 
         Args:
             to_the_end: whether the model, should it stop behind a segment, is made to go on to the window's end.
         """
         features = self.encode([task.audio for task in tasks])
+        shared: KeyValueCache | None = None
         lease = self._workspaces.lease(len(tasks), self.batch_size) if self._workspaces else nullcontext()
         with lease as workspace:
             cache = self._settle_languages(tasks, groups, features, workspace)
@@ -234,6 +237,8 @@ class Engine:
                     if cache is None or len(rows) < len(tasks):
                         cache = None  # Its memory is for the next one.
                         cache = self._cache(features if len(rows) == len(tasks) else features[rows], workspace)
+                    if shared is None and len(rows) == len(tasks):
+                        shared = cache.shared(rows)
                     prompts = [self._prompt(tasks[i], attempt, to_the_end) for i in rows]
                     sampled = self._decoder(strategy, cache, prompts, workspace).run()
                     cache = None
@@ -241,7 +246,7 @@ class Engine:
                     failed += [i for i, prompt, one in tried if not self._accept(tasks[i], prompt, one, attempt)]
                 waiting = sorted(failed)
                 attempt += 1
-        return features
+        return BatchAudio(features, shared)
 
     def _parts(
         self, tasks: Sequence[WindowTask], waiting: Sequence[int], attempt: int
@@ -318,25 +323,18 @@ class Engine:
             reach=max(0, int((task.duration - SHORTEST_REMAINDER) / SECONDS_PER_TIMESTAMP)) if to_the_end else 0,
         )
 
-    def _take_segments(self, tasks: Sequence[WindowTask], features: Tensor) -> list[WindowTask]:
+    def _take_segments(self, tasks: Sequence[WindowTask], audio: BatchAudio) -> list[WindowTask]:
         """Add the newest decodings' segments; return the tasks of which the rest is still to be decoded."""
         found = [believed(task.decodings[-1], task.options, self.tokenizer, task.duration) for task in tasks]
         rows = [i for i, task in enumerate(tasks) if task.options.word_timestamps and found[i].segments]
         if rows:
-            timed = self._with_words([tasks[i] for i in rows], [found[i].segments for i in rows], features[rows])
-            for i, segments in zip(rows, timed, strict=True):
-                found[i] = replace(found[i], segments=segments)
+            said = {i: self._said(tasks[i], found[i].segments) for i in rows}
+            times = token_times(self.model, self.alignment_heads, audio, said, self.tokenizer.eot)
+            for i in rows:
+                silent_since = tasks[i].silent_since - tasks[i].offset
+                timed = with_words(found[i].segments, self.tokenizer, tasks[i].language, times[i], silent_since)
+                found[i] = replace(found[i], segments=timed)
         return [task for task, one in zip(tasks, found, strict=True) if task.advance(one)]
-
-    def _with_words(
-        self, tasks: Sequence[WindowTask], segments: Sequence[tuple[DecodedSegment, ...]], features: Tensor
-    ) -> list[tuple[DecodedSegment, ...]]:
-        rows = [self._said(task, own) for task, own in zip(tasks, segments, strict=True)]
-        times = token_times(self.model, self.alignment_heads, features, rows, self.tokenizer.eot)
-        return [
-            with_words(own, self.tokenizer, task.language, when, task.silent_since - task.offset)
-            for task, own, when in zip(tasks, segments, times, strict=True)
-        ]
 
     def _said(self, task: WindowTask, segments: Sequence[DecodedSegment]) -> Said:
         prompt = self.tokenizer.start_sequence(task.language, task.options.task, timestamps=False)

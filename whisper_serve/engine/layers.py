@@ -37,7 +37,10 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """Attention within (rows, length, state); ``bias`` (length, length) is added to its scores."""
-        return self.finish(F.scaled_dot_product_attention(*self.project(x), attn_mask=bias))
+        query, key, value = self.project(x)
+        if x.device.type == "cpu":  # Its kernel reads each head many times: faster if that lies together.
+            query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
+        return self.finish(F.scaled_dot_product_attention(query, key, value, attn_mask=bias))
 
     def finish(self, attended: Tensor) -> Tensor:
         projected: Tensor = self.out(merge_heads(attended))
@@ -50,8 +53,8 @@ class CrossAttention(nn.Module):
     def __init__(self, n_state: int, n_head: int) -> None:
         super().__init__()
         self.n_head = n_head
-        self.memory_bits: int | None = None
-        """How many bits the numbers have that keys and values are kept as; None: as they are computed."""
+        self.compact = False
+        """Whether keys and values are kept as integers."""
         self.query = nn.Linear(n_state, n_state)
         self.kv = nn.Linear(n_state, 2 * n_state)
         self.out = nn.Linear(n_state, n_state)
@@ -63,8 +66,8 @@ class CrossAttention(nn.Module):
 
     def memory(self, features: Tensor) -> CrossMemory:
         """The same as a part of a cache."""
-        if self.memory_bits:
-            return CompactCrossMemory(self.kv(features), self.n_head, self.memory_bits)
+        if self.compact:
+            return CompactCrossMemory(self.kv(features), self.n_head)
         key, value = self.keys_values(features)
         return PlainCrossMemory(key.contiguous(), value.contiguous())
 

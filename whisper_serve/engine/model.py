@@ -6,7 +6,7 @@ state between calls, so that one model may serve several threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from . import packed
 from .attention_cache import KeyValueCache
-from .compact_memory import NARROW, WIDE, compile_kernels
+from .compact_memory import compile_kernels
 from .int8 import Int8Linear
 from .layers import CrossAttention, FeedForward, SelfAttention
 from .packed import PackedLinear
@@ -104,6 +104,14 @@ class AudioEncoder(nn.Module):
         self.ln_post = nn.LayerNorm(state)
         self.thins_padding = False
 
+    def speed_up(self, *, int8: bool) -> None:
+        """Thin the padding, and have linear layers of 8-bit integers: of all blocks, or of all but the first.
+
+        What the first block's lose is worth as much as what all the others' do.
+        """
+        self.thins_padding = True
+        replace_linears(self.blocks if int8 else self.blocks[1:], Int8Linear)
+
     @phase("encoder")
     def forward(self, mel: Tensor, audio: int | None = None) -> Tensor:
         """Log-mel (windows, n_mels, 3000) → audio features (windows, 1500, state).
@@ -135,6 +143,19 @@ class TextDecoder(nn.Module):
         self.blocks = nn.ModuleList(DecoderBlock(state, dims.n_text_head) for _ in range(dims.n_text_layer))
         self.ln = nn.LayerNorm(state)
         self.screen: ScreenedVocabulary | None = None
+
+    def speed_up(self, *, int8: bool) -> None:
+        """Have `packed` weights, or those of 8-bit integers, `screening` and a `compact_memory` of the audio."""
+        self.screen = ScreenedVocabulary(
+            self.token_embedding.weight, len(self.token_embedding.weight) - TIMESTAMP_TOKENS
+        )
+        compile_kernels()
+        for block in self._layers():
+            block.cross_attn.compact = True
+            if int8:
+                replace_linears(block, Int8Linear)
+            elif packed.available():
+                replace_linears(block, PackedLinear, leave={"cross_attn.kv"})  # It reads all of the audio: many rows.
 
     def _layers(self) -> list[DecoderBlock]:
         return list(self.blocks)  # type: ignore[arg-type]  # ModuleList forgets what it holds
@@ -228,24 +249,13 @@ class WhisperModel(nn.Module):
         return model
 
     def speed_up(self, *, int8: bool) -> None:
-        """Take what is faster on a CPU than plain float32 and as good: the encoder thins the padding, and the decoder
-        has a `compact_memory`, `screening` and `packed` weights.
+        """Take what is faster on a CPU than plain float32, and nearly as exact.
 
-        With ``int8`` all linear layers are 8-bit integers, and so is the memory: faster still, and less exact.
+        Args:
+            int8: whether all linear layers are to be 8-bit integers, which takes less memory and is less exact.
         """
-        self.encoder.thins_padding = True
-        self.decoder.screen = ScreenedVocabulary(
-            self.decoder.token_embedding.weight, self.dims.n_vocab - TIMESTAMP_TOKENS
-        )
-        if int8:
-            replace_linears(self, Int8Linear)
-        elif packed.available():
-            replace_linears(self.decoder.blocks, PackedLinear, leave="kv")  # of many rows: all of the audio
-        bits = NARROW if int8 else WIDE
-        compile_kernels(bits)
-        for module in self.modules():
-            if isinstance(module, CrossAttention):
-                module.memory_bits = bits
+        self.encoder.speed_up(int8=int8)
+        self.decoder.speed_up(int8=int8)
 
     @property
     def device(self) -> torch.device:
@@ -256,13 +266,13 @@ class WhisperModel(nn.Module):
         return self.decoder.token_embedding.weight.dtype
 
 
-def replace_linears(module: nn.Module, make: Callable[[Tensor, Tensor | None], nn.Module], *, leave: str = "") -> None:
-    """Put what ``make`` makes of weight and bias in the place of all linear layers below, but those named ``leave``."""
-    for name, child in module.named_children():
-        if not isinstance(child, nn.Linear):
-            replace_linears(child, make, leave=leave)
-        elif name != leave:
-            setattr(module, name, make(child.weight, child.bias))
+def replace_linears(
+    module: nn.Module, make: Callable[[Tensor, Tensor | None], nn.Module], *, leave: Collection[str] = ()
+) -> None:
+    """Put what ``make`` makes of weight and bias in the place of all linear layers below, but those so named."""
+    for name, child in list(module.named_modules()):
+        if isinstance(child, nn.Linear) and name not in leave:
+            module.set_submodule(name, make(child.weight, child.bias))
 
 
 def fuse_projections(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

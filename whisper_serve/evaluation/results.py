@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Final
 
+from whisper_serve.speech import WINDOW_SECONDS
 from whisper_serve.speech.languages import UNSPACED
 
 from .bootstrap import Score, scores
@@ -126,6 +127,12 @@ class Report:
         return tuple(self._errors(f"{folder}, {language}", members) for (folder, language), members in groups.items())
 
     @cached_property
+    def long_form(self) -> tuple[ErrorLine, ...]:
+        """A line for each language of the files that are longer than a window."""
+        groups = self._groups(lambda sample: sample.language, lambda sample: sample.seconds > WINDOW_SECONDS)
+        return tuple(self._errors(language, members) for language, members in groups.items())
+
+    @cached_property
     def identification(self) -> tuple[Mapping[str, Accuracy], ...]:
         """Of each system, how often it found out each language."""
         spoken = [sample.language for sample in self.spoken]
@@ -179,6 +186,7 @@ class Report:
             "left_out": list(self.left_out),
             "errors": [asdict(line) for line in self.errors],
             "folders": [asdict(line) for line in self.folders],
+            "long_form": [asdict(line) for line in self.long_form],
             "identification": self._named([{k: asdict(v) for k, v in one.items()} for one in self.identification]),
             "bleu": [asdict(line) for line in self.bleus],
             "invented_words": self._named([sum(words) for words in self.invented]),
@@ -208,11 +216,14 @@ class Report:
             for n, sample in enumerate(samples)
         ]
 
-    def _groups(self, key: Callable[[Sample], Any]) -> dict[Any, list[int]]:
-        """Numbers of the spoken samples by what ``key`` says of them, in its order."""
+    def _groups(
+        self, key: Callable[[Sample], Any], belongs: Callable[[Sample], bool] = lambda _: True
+    ) -> dict[Any, list[int]]:
+        """Numbers of the spoken samples that belong to any, by what ``key`` says of them, in its order."""
         groups: dict[Any, list[int]] = {}
         for number, sample in enumerate(self.spoken):
-            groups.setdefault(key(sample), []).append(number)
+            if belongs(sample):
+                groups.setdefault(key(sample), []).append(number)
         return dict(sorted(groups.items()))
 
     def _members(self, members: Sequence[int]) -> list[list[ErrorRate]]:

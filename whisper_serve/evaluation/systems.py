@@ -74,6 +74,7 @@ class EngineSystem:
         *,
         fallback: bool = False,
         tokens: int | None = None,
+        words: bool = False,
         beam_size: int | None = None,
     ) -> None:
         """Load the engine.
@@ -81,11 +82,13 @@ class EngineSystem:
         Args:
             fallback: decode again at higher temperatures where a text fails; else once.
             tokens: the most of a window, which is then decoded without timestamps.
+            words: find out when each word was said, which costs time and changes no text.
             beam_size: search with so many beams instead of greedily.
         """
         self._engine = Engine.load(weights, device, dtype)
         self._temperatures = FALLBACK_TEMPERATURES if fallback else (0.0,)
         self._tokens = tokens
+        self._words = words
         self.beam_size = beam_size
 
     def transcribe(self, samples: Sequence[Sample], task: Task, progress: Progress) -> Heard:
@@ -119,7 +122,7 @@ class EngineSystem:
             language,
             temperatures=self._temperatures,
             timestamps=self._tokens is None,
-            word_timestamps=window.overlaps,
+            word_timestamps=self._words or window.overlaps,
             max_tokens=self._tokens,
             beam_size=self.beam_size,
         )

@@ -10,6 +10,8 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table as ConsoleTable
 
+from whisper_serve.speech import WINDOW_SECONDS
+
 from .bootstrap import CONFIDENCE, Difference, Score
 from .borders import NEAR, Cutting
 from .results import ErrorLine, Report
@@ -78,6 +80,10 @@ def _errors(report: Report) -> Table:
 
 def _folders(report: Report) -> Table:
     return _error_table(report, "Errors by folder", "folder", report.folders)
+
+
+def _long_form(report: Report) -> Table:
+    return _error_table(report, f"Errors in files longer than {WINDOW_SECONDS} s", "language", report.long_form)
 
 
 def _error_table(report: Report, title: str, first: str, lines: Sequence[ErrorLine]) -> Table:
@@ -165,6 +171,7 @@ def _speed(report: Report) -> Table:
 _TABLES: Final[Sequence[Callable[[Report], Table]]] = (
     _errors,
     _folders,
+    _long_form,
     _languages,
     _translations,
     _invented,

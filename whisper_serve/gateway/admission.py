@@ -1,4 +1,4 @@
-"""How much may wait: bounds on audio seconds, and on requests and bytes of one client.
+"""How much may wait: bounds on audio seconds of a model, and on requests and bytes of one client.
 
 A request's load is what it still has to do, in seconds of audio: what is not decoded yet, and windows that wait or are
 being computed. How fast loads shrink is measured, so that a client that is refused is told when to come again.
@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Final
 
 from whisper_serve.gateway.failures import Overloaded
-from whisper_serve.gateway.observer import Observer
+from whisper_serve.gateway.observer import ModelObserver
 from whisper_serve.gateway.settings import GatewaySettings
 
 UNKNOWN_RETRY_SECONDS: Final = 5.0
@@ -52,11 +52,36 @@ class Throughput:
         self._since = now if busy else None
 
 
-class Admission:
-    """Counts what all requests still have to do, and refuses new ones when it is too much."""
+class Clients:
+    """Counts what each client has in work, whatever the models."""
 
-    def __init__(self, settings: GatewaySettings, observer: Observer, *, clock: Clock = time.monotonic) -> None:
+    def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
+        self._tickets: set[Ticket] = set()
+
+    def check(self, client: str, size_bytes: int, retry_after: float) -> None:
+        """Raise Overloaded if with one more request, of that size, the client had more than its share."""
+        own = [ticket for ticket in self._tickets if ticket.client == client]
+        if len(own) >= self._settings.max_requests_per_client:
+            raise Overloaded(retry_after, "too many of your requests are in work", code="too_many_requests")
+        if own and sum(ticket.size_bytes for ticket in own) + size_bytes > self._settings.max_bytes_per_client:
+            raise Overloaded(retry_after, "too many bytes of yours are in work", code="too_many_bytes")
+
+    def add(self, ticket: Ticket) -> None:
+        self._tickets.add(ticket)
+
+    def remove(self, ticket: Ticket) -> None:
+        self._tickets.discard(ticket)
+
+
+class Admission:
+    """Counts what all requests for a model still have to do, and refuses new ones when it is too much."""
+
+    def __init__(
+        self, settings: GatewaySettings, clients: Clients, observer: ModelObserver, *, clock: Clock = time.monotonic
+    ) -> None:
+        self._settings = settings
+        self._clients = clients
         self._observer = observer
         self._throughput = Throughput(clock)
         self._tickets: set[Ticket] = set()
@@ -84,13 +109,10 @@ class Admission:
         Raises:
             Overloaded: too much audio waits, or the client has its share in work.
         """
-        own = [ticket for ticket in self._tickets if ticket.client == client]
-        if len(own) >= self._settings.max_requests_per_client:
-            raise Overloaded(self.retry_after, "too many of your requests are in work", code="too_many_requests")
-        if own and sum(ticket.size_bytes for ticket in own) + size_bytes > self._settings.max_bytes_per_client:
-            raise Overloaded(self.retry_after, "too many bytes of yours are in work", code="too_many_bytes")
+        self._clients.check(client, size_bytes, self.retry_after)
         self.check(None)
         ticket = Ticket(self, client, size_bytes)
+        self._clients.add(ticket)
         self._tickets.add(ticket)
         return ticket
 
@@ -114,6 +136,7 @@ class Admission:
         self._observer.queue(self.seconds_waiting, in_flight)
 
     def release(self, ticket: Ticket) -> None:
+        self._clients.remove(ticket)
         self._tickets.discard(ticket)
         self.changed()
 

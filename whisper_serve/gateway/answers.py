@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from whisper_serve.gateway.connection import body_of, while_connected
-from whisper_serve.gateway.failures import ModelNotFound
+from whisper_serve.gateway.model_metrics import ModelMetrics
 from whisper_serve.gateway.service import Run, Service
 from whisper_serve.gateway.settings import GatewaySettings
 from whisper_serve.gateway.streaming import EventStream
@@ -37,37 +37,38 @@ class AudioAnswer(Response):
         limits = limits_of(self._service.settings)
         with self._service.lifecycle.work():
             async with open_upload(Headers(scope=scope), body_of(receive), limits) as upload:
-                check_model(upload.fields, self._service.settings)
+                scope["model"] = self._service.model_named(model_asked(upload.fields))
                 asked = FileRequest.from_form((*upload.fields, ("task", self.task)))
-                work = work_of(asked, upload.file, upload.size, scope["client_name"])
+                work = work_of(asked, scope["model"], upload.file, upload.size, scope["client_name"])
                 scope["response_format"] = "sse" if asked.stream else asked.response_format
                 await while_connected(receive, self._answer(work, asked, scope, receive, send))
 
     async def _answer(self, work: Work, asked: FileRequest, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._service.pipeline.open(work) as run:
+            metrics = self._service.metrics.of(work.model)
             if asked.stream:
-                await self._stream(run, asked, send)
+                await self._stream(run, asked, metrics, send)
             else:
-                await (await self._whole(run, asked))(scope, receive, send)
+                await (await self._whole(run, asked, metrics))(scope, receive, send)
 
-    async def _whole(self, run: Run, asked: FileRequest) -> Response:
+    async def _whole(self, run: Run, asked: FileRequest, metrics: ModelMetrics) -> Response:
         async for _ in run:
             pass
         transcript = run.transcript()
         text = render(transcript, asked.response_format, asked.render)
-        self._service.metrics.transcribed(transcript, self._took())
+        metrics.transcribed(transcript, self._took())
         return Response(text, headers={"content-type": RESPONSE_FORMATS[asked.response_format].content_type})
 
-    async def _stream(self, run: Run, asked: FileRequest, send: Send) -> None:
+    async def _stream(self, run: Run, asked: FileRequest, metrics: ModelMetrics, send: Send) -> None:
         stream = EventStream(send, logprobs=asked.options.logprobs)
         first = True
         async with aclosing(stream.run(run, self._service.settings.keepalive_seconds)) as deltas:
             async for _ in deltas:
                 if first:
-                    self._service.metrics.first_token(self._took())
+                    metrics.first_token(self._took())
                     first = False
         if stream.succeeded:
-            self._service.metrics.transcribed(run.transcript(), self._took())
+            metrics.transcribed(run.transcript(), self._took())
 
     def _took(self) -> float:
         return time.monotonic() - self._started
@@ -96,11 +97,9 @@ def language_body(window: WindowTranscript) -> str:
     return json.dumps(body, ensure_ascii=False)
 
 
-def check_model(fields: Sequence[tuple[str, str]], settings: GatewaySettings) -> None:
-    """Raises `ModelNotFound` for a name that is none of ours; leaving it out is fine."""
-    for name, value in fields:
-        if name == "model" and value and value not in settings.models:
-            raise ModelNotFound(value)
+def model_asked(fields: Sequence[tuple[str, str]]) -> str | None:
+    """The name in the last field that names a model."""
+    return next((value for name, value in reversed(fields) if name == "model" and value), None)
 
 
 def limits_of(settings: GatewaySettings) -> Limits:

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from whisper_serve import __version__
 from whisper_serve.gateway.auth import GUARDED, Authentication
+from whisper_serve.gateway.exposition import exposed
 from whisper_serve.gateway.head import Head
 from whisper_serve.gateway.keys import KeyRing
 from whisper_serve.gateway.lifecycle import Lifecycle
@@ -40,6 +41,8 @@ def create_app(
 ) -> FastAPI:
     """The application; its lifespan starts and closes the pipeline, and the gRPC server, which is its `state.rpc`.
 
+    So it does with a port of metrics, where the settings have one.
+
     Raises:
         KeysError: the file of keys cannot be read.
     """
@@ -48,7 +51,7 @@ def create_app(
     rpc = None if settings.grpc_port is None else RpcServer(service, keys, settings.grpc_port)
     app = FastAPI(
         title="Whisper", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None,
-        lifespan=_lifespan(pipeline, rpc), redirect_slashes=False,
+        lifespan=_lifespan(service, rpc), redirect_slashes=False,
     )  # fmt: skip
     app.state.rpc = rpc
     add_routes(app, service)
@@ -60,12 +63,16 @@ def create_app(
     return app
 
 
-def _lifespan(pipeline: PipelineLike, rpc: RpcServer | None) -> Any:
+def _lifespan(service: Service, rpc: RpcServer | None) -> Any:
+    settings = service.settings
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            await pipeline.start()
-            stack.push_async_callback(pipeline.close)
+            await service.pipeline.start()
+            stack.push_async_callback(service.pipeline.close)
+            if settings.metrics_port is not None:
+                stack.enter_context(exposed(service.metrics, settings.host, settings.metrics_port))
             if rpc:
                 stack.push_async_callback(rpc.stop)
                 await rpc.start()

@@ -23,7 +23,8 @@ from whisper_serve.gateway.addresses import Address, Resolve, resolve_host
 from whisper_serve.gateway.changes import Changes
 from whisper_serve.gateway.failures import BackendUnavailable, DeadlineExceeded, PoisonWindow, Refused
 from whisper_serve.gateway.faults import AttemptFailed, Fault
-from whisper_serve.gateway.observer import Observer
+from whisper_serve.gateway.models import ModelSettings
+from whisper_serve.gateway.observer import ModelObserver
 from whisper_serve.gateway.settings import GatewaySettings
 from whisper_serve.speech import SAMPLE_RATE, WindowTranscript
 from whisper_serve.wire import ErrorReply, WindowOptions, WireError, pack_window, unpack_reply
@@ -61,10 +62,18 @@ class _Journey:
 
 
 class Backend:
-    """All TorchServes behind one host name."""
+    """All TorchServes behind one model's host name."""
 
-    def __init__(self, settings: GatewaySettings, observer: Observer, *, resolve: Resolve = resolve_host) -> None:
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        model: ModelSettings,
+        observer: ModelObserver,
+        *,
+        resolve: Resolve = resolve_host,
+    ) -> None:
         self._settings = settings
+        self._model = model
         self._observer = observer
         self._resolve = resolve
         self._addresses: dict[str, Address] = {}
@@ -191,12 +200,12 @@ class Backend:
     async def _look_up(self) -> None:
         """Take in addresses that are new and let go of those that vanished; a failed look-up changes nothing."""
         try:
-            found = await self._resolve(self._settings.torchserve_grpc)
+            found = await self._resolve(self._model.torchserve)
         except (OSError, UnicodeError) as error:
-            logger.warning("%s cannot be resolved: %s", self._settings.torchserve_grpc, error)
+            logger.warning("%s cannot be resolved: %s", self._model.torchserve, error)
             return
         for name in sorted(found - self._addresses.keys()):
-            address = self._addresses[name] = Address(name, self._settings.model)
+            address = self._addresses[name] = Address(name, self._model.torchserve_model)
             self._probing[name] = asyncio.create_task(self._keep_probed(address))
         for name in self._addresses.keys() - found:
             self._probing.pop(name).cancel()

@@ -225,7 +225,7 @@ _TOGETHER: Final = [
 
 def form(models: Sequence[str], *, decoding: bool = True) -> Schema:
     """The body of a request with audio."""
-    model = {"type": "string", "enum": list(models), "description": "Which model; there is one."}
+    model = {"type": "string", "enum": list(models), "description": "Which model; by default the first."}
     options = {**_DECODING, **_REPEATED, **_SEARCH, **_SUBTITLES} if decoding else {}
     schema: Schema = {
         "type": "object",

@@ -7,8 +7,8 @@ from typing import Protocol
 from whisper_serve.speech import Transcript
 
 
-class Observer(Protocol):
-    """Plain methods, called in the event loop; they must not block. All seconds of audio unless said otherwise."""
+class ModelObserver(Protocol):
+    """Of one model. Plain methods, called in the event loop; they must not block. All seconds of audio unless said."""
 
     def window_sent(self, seconds: float) -> None:
         """A window goes to an address: once for every attempt."""
@@ -19,14 +19,8 @@ class Observer(Protocol):
     def window_failed(self, reason: str) -> None:
         """A window failed for good."""
 
-    def decoded(self, seconds: float, decoding: float, searching: float) -> None:
-        """So much audio was decoded in `decoding`, and searched for speech in `searching`, seconds of time."""
-
     def queue(self, seconds_waiting: float, seconds_in_flight: float) -> None:
         """What all requests together still have to do."""
-
-    def live_streams(self, count: int) -> None:
-        """So many live streams are open."""
 
     def live_audio(self, seconds: float) -> None:
         """So much audio of a live stream was taken."""
@@ -41,8 +35,24 @@ class Observer(Protocol):
         """A final text came so many seconds of time after its utterance had ended."""
 
 
+class Observer(Protocol):
+    """The same of what all models share."""
+
+    def of(self, model: str) -> ModelObserver:
+        """That of a model, by its own name."""
+
+    def decoded(self, seconds: float, decoding: float, searching: float) -> None:
+        """So much audio was decoded in `decoding`, and searched for speech in `searching`, seconds of time."""
+
+    def live_streams(self, count: int) -> None:
+        """So many live streams are open."""
+
+
 class Silent:
-    """An observer that keeps nothing."""
+    """An observer that keeps nothing, of any model."""
+
+    def of(self, model: str) -> Silent:
+        return self
 
     def window_sent(self, seconds: float) -> None:
         pass

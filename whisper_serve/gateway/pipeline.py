@@ -1,23 +1,23 @@
-"""From an uploaded file to its parts: admission, decoding, sending, merging; what the HTTP routes talk to."""
+"""From an uploaded file to its parts: admission, decoding, sending, merging; what the routes talk to."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
-from whisper_serve.gateway.admission import Admission, Ticket
+from whisper_serve.gateway.admission import Clients, Ticket
 from whisper_serve.gateway.backend import Backend
 from whisper_serve.gateway.changes import Changes
 from whisper_serve.gateway.decoder import Decoder
-from whisper_serve.gateway.failures import Draining, NotReady
+from whisper_serve.gateway.failures import Draining
 from whisper_serve.gateway.live.hub import LiveHub, Place
 from whisper_serve.gateway.observer import Observer
 from whisper_serve.gateway.run import Run
-from whisper_serve.gateway.scheduler import Scheduler
 from whisper_serve.gateway.settings import GatewaySettings
+from whisper_serve.gateway.upstream import Upstream
 from whisper_serve.gateway.work import Part, Work
 from whisper_serve.speech import SHORTEST_FILE_SECONDS, AudioTooShort, SileroVad, VadOptions, Window, WindowTranscript
 
@@ -25,25 +25,22 @@ __all__ = ["Observer", "Part", "Pipeline", "Run", "Work"]
 
 
 class Pipeline:
-    """Takes files in and gives their parts out, for many requests at once."""
+    """Takes files in and gives their parts out, for many requests at once.
 
-    def __init__(self, settings: GatewaySettings, backend: Backend, observer: Observer) -> None:
-        self._settings, self._backend, self._observer = settings, backend, observer
-        self._admission = Admission(settings, observer)
-        self._scheduler = Scheduler(self._capacity, settings.windows_per_request)
+    Each model has its own `Upstream`. Threads, and what one client may have in work, are shared.
+    """
+
+    def __init__(self, settings: GatewaySettings, backends: Mapping[str, Backend], observer: Observer) -> None:
+        """`backends` are those of all models, by their own names."""
+        self._settings, self._observer = settings, observer
+        clients = Clients(settings)
+        self._upstreams = {
+            name: Upstream(name, settings, backend, clients, observer.of(name)) for name, backend in backends.items()
+        }
         self._decoders = ThreadPoolExecutor(settings.decode_threads, "decode")
         self._packers = ThreadPoolExecutor(1, "pack")
         self._listeners = ThreadPoolExecutor(settings.decode_threads, "listen")
-        self._live = LiveHub(
-            settings,
-            self._admission,
-            self._scheduler,
-            backend,
-            observer,
-            listeners=self._listeners,
-            packers=self._packers,
-            addresses=self._addresses,
-        )
+        self._live = LiveHub(settings, self._upstreams, observer, listeners=self._listeners, packers=self._packers)
         self._draining = False
         self._active = 0
         self._changes = Changes()
@@ -51,13 +48,12 @@ class Pipeline:
     async def start(self) -> None:
         """Connect to the model servers; raises VadUnavailable where the speech detector is not installed."""
         await asyncio.get_running_loop().run_in_executor(self._decoders, SileroVad)
-        self._backend.on_change(self._scheduler.wake)
-        await self._backend.start()
+        await asyncio.gather(*(upstream.start() for upstream in self._upstreams.values()))
 
     async def close(self) -> None:
         """Let go of connections and threads; requests that still run fail."""
         self._draining = True
-        await self._backend.close()
+        await asyncio.gather(*(upstream.backend.close() for upstream in self._upstreams.values()))
         self._decoders.shutdown(wait=False, cancel_futures=True)
         self._listeners.shutdown(wait=False, cancel_futures=True)
         self._packers.shutdown(wait=False, cancel_futures=True)
@@ -69,8 +65,13 @@ class Pipeline:
 
     @property
     def ready(self) -> bool:
-        """Whether a file sent now would be worked on."""
-        return self._backend.ready and not self._draining
+        """Whether a file sent now would be worked on, for some model."""
+        return any(self.models.values()) and not self._draining
+
+    @property
+    def models(self) -> Mapping[str, bool]:
+        """Whether each model is ready, by its own name."""
+        return {name: upstream.backend.ready for name, upstream in self._upstreams.items()}
 
     @asynccontextmanager
     async def open(self, work: Work) -> AsyncIterator[Run]:
@@ -79,7 +80,7 @@ class Pipeline:
         Raises:
             Overloaded: too much waits.
             Draining: the gateway is about to stop.
-            NotReady: no model became ready in time.
+            NotReady: the model did not become ready in time.
             SpeechError: the file cannot be opened as audio.
         """
         async with self._admitted(work) as entry:
@@ -97,8 +98,8 @@ class Pipeline:
             return await entry.run.detect_language(window)
 
     @contextmanager
-    def live(self, client: str) -> Iterator[Place]:
-        """Room for a live stream, for as long as the context lasts.
+    def live(self, client: str, model: str | None) -> Iterator[Place]:
+        """Room for a live stream, for as long as the context lasts; `model` is None where it is not known yet.
 
         Raises:
             Overloaded: there are too many, or too much waits.
@@ -106,7 +107,7 @@ class Pipeline:
         """
         if self._draining:
             raise Draining()
-        with self._live.admit(client) as place, self._counted():
+        with self._live.admit(client, model) as place, self._counted():
             yield place
 
     @asynccontextmanager
@@ -114,17 +115,17 @@ class Pipeline:
         """A file that is admitted and opened, with a model ready for it; what was begun ends with the context."""
         if self._draining:
             raise Draining()
+        upstream = self._upstreams[work.model]
         deadline = asyncio.get_running_loop().time() + self._settings.request_timeout
         async with AsyncExitStack() as stack:
-            ticket = stack.enter_context(self._admission.admit(work.client, work.size_bytes))
+            ticket = stack.enter_context(upstream.admission.admit(work.client, work.size_bytes))
             stack.enter_context(self._counted())
             decoder = self._decoder(work, work.vad)
             stack.push_async_callback(decoder.close)
             ticket.expect(await decoder.open())
-            await self._hold()
-            run = Run(
-                work, decoder, ticket, self._scheduler.lane(), self._backend, self._packers, self._settings, deadline
-            )
+            await upstream.hold()
+            lane = upstream.scheduler.lane()
+            run = Run(work, decoder, ticket, lane, upstream.backend, self._packers, self._settings, deadline)
             stack.push_async_callback(run.close)
             yield _Entry(run, decoder, ticket)
 
@@ -136,12 +137,6 @@ class Pipeline:
         finally:
             self._active -= 1
             self._changes.tell()
-
-    async def _hold(self) -> None:
-        """Wait for a model: one that is started by the first request needs a while."""
-        longest = min(self._settings.hold_seconds, self._settings.request_timeout)
-        if not await self._backend.wait_ready(longest):
-            raise NotReady()
 
     async def _first_window(self, work: Work) -> Window:
         """The first 30 s of a file, speech or not."""
@@ -157,13 +152,6 @@ class Pipeline:
     def _decoder(self, work: Work, vad: VadOptions | None) -> Decoder:
         longest = self._settings.max_audio_seconds
         return Decoder(self._decoders, work.source, vad, max_seconds=longest, took=self._observer.decoded)
-
-    def _capacity(self) -> int:
-        """Windows that may be in work at once; what is under way while no address answers waits for one."""
-        return self._settings.windows_in_flight * self._addresses()
-
-    def _addresses(self) -> int:
-        return max(1, self._backend.ready_addresses)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,20 @@ from fastapi.responses import JSONResponse
 
 from whisper_serve.gateway.answers import AudioAnswer, LanguageAnswer, TranslationAnswer
 from whisper_serve.gateway.documents import AUDIO_ERRORS, errors, form, success
-from whisper_serve.gateway.failures import Draining, ModelNotFound, NotReady
+from whisper_serve.gateway.failures import Draining, NotReady
 from whisper_serve.gateway.live.websocket import stream_audio
 from whisper_serve.gateway.metrics import CONTENT_TYPE
 from whisper_serve.gateway.pages import pages
 from whisper_serve.gateway.service import OWNER, Service
-from whisper_serve.gateway.shapes import Health, Language, Model, ModelList, Transcription, VerboseTranscription
+from whisper_serve.gateway.shapes import (
+    Health,
+    Language,
+    Model,
+    ModelList,
+    Readiness,
+    Transcription,
+    VerboseTranscription,
+)
 
 
 def add_routes(app: FastAPI, service: Service) -> None:
@@ -28,7 +36,7 @@ def add_routes(app: FastAPI, service: Service) -> None:
 
 def _audio(service: Service) -> APIRouter:
     router = APIRouter(tags=["audio"])
-    models = service.settings.models
+    models = service.settings.model_names
     texts = {
         "text_plain": "The formats `text`, `srt` and `vtt`.",
         "text_tab_separated_values": "The format `tsv`.",
@@ -74,8 +82,9 @@ def _models(service: Service) -> APIRouter:
 
     @router.get("/v1/models", responses={**success("All models.", ModelList), **errors(401)})
     async def list_models() -> Response:
-        """All names that requests may call the model."""
-        return JSONResponse({"object": "list", "data": [_model(name, service) for name in service.settings.models]})
+        """All names that requests may call the models."""
+        names = service.settings.model_names
+        return JSONResponse({"object": "list", "data": [_model(name, service) for name in names]})
 
     @router.get(
         "/v1/models/{model}",
@@ -85,8 +94,7 @@ def _models(service: Service) -> APIRouter:
     async def retrieve_model(request: Request) -> Response:
         """One of them."""
         name = request.path_params["model"]
-        if name not in service.settings.models:
-            raise ModelNotFound(name)
+        service.model_named(name)
         return JSONResponse(_model(name, service))
 
     return router
@@ -104,14 +112,18 @@ def _health(service: Service) -> APIRouter:
         """Whether the gateway answers at all."""
         return JSONResponse({"status": "alive"})
 
-    @router.get("/readyz", responses={**success("It is ready.", Health), **errors(503)})
+    @router.get("/readyz", responses={**success("It is ready.", Readiness), **errors(503)})
     async def ready() -> Response:
-        """Whether a model has answered and new work is taken."""
+        """Whether a model has answered and new work is taken, and which models have."""
         if service.lifecycle.draining:
             raise Draining
         if not service.pipeline.ready:
             raise NotReady(retry_after=1.0)
-        return JSONResponse({"status": "ready"})
+        models = {name: "ready" if ready else "not ready" for name, ready in service.pipeline.models.items()}
+        return JSONResponse({"status": "ready", "models": models})
+
+    if service.settings.metrics_port is not None:
+        return router
 
     @router.get(
         "/metrics", response_class=Response, responses=success("Prometheus' text format.", text_plain="All metrics.")

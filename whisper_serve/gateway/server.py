@@ -35,7 +35,8 @@ def run(settings: GatewaySettings) -> int:
     """
     configure(settings.log_level)
     metrics, lifecycle = Metrics(), Lifecycle()
-    pipeline = Pipeline(settings, Backend(settings, metrics), metrics)
+    backends = {model.name: Backend(settings, model, metrics.of(model.name)) for model in settings.served}
+    pipeline = Pipeline(settings, backends, metrics)
     app = create_app(settings, pipeline, metrics=metrics, lifecycle=lifecycle)
     server = DrainingServer(uvicorn_config(app, settings), pipeline, lifecycle, settings.drain_seconds)
     server.run()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from whisper_serve.gateway.failures import ModelNotFound
 from whisper_serve.gateway.lifecycle import Lifecycle
 from whisper_serve.gateway.live.hub import Place
 from whisper_serve.gateway.metrics import Metrics
@@ -34,6 +36,9 @@ class PipelineLike(Protocol):
     @property
     def ready(self) -> bool: ...
 
+    @property
+    def models(self) -> Mapping[str, bool]: ...
+
     async def start(self) -> None: ...
 
     async def close(self) -> None: ...
@@ -42,7 +47,7 @@ class PipelineLike(Protocol):
 
     def open(self, work: Work) -> AbstractAsyncContextManager[Run]: ...
 
-    def live(self, client: str) -> AbstractContextManager[Place]: ...
+    def live(self, client: str, model: str | None) -> AbstractContextManager[Place]: ...
 
     async def detect_language(self, work: Work) -> WindowTranscript: ...
 
@@ -57,3 +62,16 @@ class Service:
     lifecycle: Lifecycle
     created: int = field(default_factory=lambda: int(time.time()))
     """Unix time at which this gateway began; told as that of its models."""
+
+    def model_named(self, name: str | None) -> str:
+        """The own name of the model that a request asks for by any name; the first one's where it names none.
+
+        Raises:
+            ModelNotFound: no model is called so.
+        """
+        if not name:
+            return self.settings.served[0].name
+        for model in self.settings.served:
+            if name in model.names:
+                return model.name
+        raise ModelNotFound(name)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
+from whisper_serve.gateway.models import ADDRESS, NAME, ModelSettings, check_models, read_models
 from whisper_serve.settings import Settings
 
 MIB: Final = 1024**2
@@ -24,16 +26,25 @@ class GatewaySettings(Settings):
     grpc_port: int | None = Field(
         9000, ge=0, le=65535, description="Port of the gRPC service; 0: any free one; off: there is none."
     )
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="Port of /metrics alone; off: it is on the same port as all else."
+    )
     torchserve_grpc: str = Field(
         "127.0.0.1:7070",
-        pattern=r"^(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):\d{1,5}$",
+        pattern=ADDRESS,
         description="TorchServe's gRPC host:port; all addresses that the host resolves to are used.",
     )
-    model: str = Field("whisper", pattern=r"^[\w.-]+$", description="Name of the model in TorchServe.")
+    model: str = Field("whisper", pattern=NAME, description="Name of the model in TorchServe.")
     model_aliases: Annotated[tuple[str, ...], NoDecode] = Field(
         ("whisper-1", "base"), description="Other names that requests may call the model, separated by commas."
     )
-    hold_seconds: float = Field(120.0, ge=0, description="How long a request waits for a model to become ready.")
+    models: Annotated[tuple[ModelSettings, ...] | None, NoDecode] = Field(
+        None,
+        description="Several models, instead of torchserve_grpc, model and model_aliases: a list of objects as JSON, "
+        "each with name and torchserve (host:port), and if need be aliases and torchserve_model (its name there: "
+        "whisper). Requests that name no model get the first.",
+    )
+    hold_seconds: float = Field(120.0, ge=0, description="How long a request waits for its model to become ready.")
     request_timeout: float = Field(600.0, gt=0, description="How long one request may take, from its last byte on.")
     max_upload_bytes: int = Field(GIB, gt=0, description="Largest body of a request.")
     spool_memory_bytes: int = Field(MIB, ge=0, description="Of an upload, this much is held in memory, not on disk.")
@@ -41,7 +52,9 @@ class GatewaySettings(Settings):
     max_audio_seconds: float = Field(4 * 3600.0, gt=0, description="Longest audio that is accepted as one file.")
     windows_per_request: int = Field(4, ge=1, le=512, description="Windows of one request that are in work at once.")
     windows_in_flight: int = Field(64, ge=1, le=4096, description="Windows in work at once at one address.")
-    max_queued_audio_seconds: float = Field(7200.0, gt=0, description="Audio that may wait before new work is refused.")
+    max_queued_audio_seconds: float = Field(
+        7200.0, gt=0, description="Audio that may wait for a model before new work for it is refused."
+    )
     max_requests_per_client: int = Field(64, ge=1, description="Requests of one client in work at once.")
     max_bytes_per_client: int = Field(2 * GIB, gt=0, description="Uploaded bytes of one client in work at once.")
     decode_threads: int = Field(2, ge=1, le=256, description="Files that are decoded at the same time.")
@@ -81,12 +94,44 @@ class GatewaySettings(Settings):
             return tuple(name.strip() for name in value.split(",") if name.strip())
         return value
 
-    @field_validator("grpc_port", mode="before")
+    @field_validator("grpc_port", "metrics_port", mode="before")
     @classmethod
     def _switch_off(cls, value: object) -> object:
         return None if isinstance(value, str) and value.strip().lower() == "off" else value
 
+    @field_validator("models", mode="before")
+    @classmethod
+    def _read(cls, value: object) -> object:
+        return read_models(value) if isinstance(value, str) else value
+
+    @field_validator("models")
+    @classmethod
+    def _check(cls, value: tuple[ModelSettings, ...] | None) -> tuple[ModelSettings, ...] | None:
+        if value is not None:
+            check_models(value)
+        return value
+
+    @model_validator(mode="after")
+    def _either_one_or_several(self) -> GatewaySettings:
+        both = sorted(self.model_fields_set & {"torchserve_grpc", "model", "model_aliases"})
+        if self.models is not None and both:
+            raise ValueError(f"models names all models: {' and '.join(both)} must not be set beside it")
+        return self
+
+    @cached_property
+    def served(self) -> tuple[ModelSettings, ...]:
+        """All models; requests that name none get the first."""
+        if self.models is not None:
+            return self.models
+        one = ModelSettings(
+            name=self.model,
+            torchserve=self.torchserve_grpc,
+            aliases=self.model_aliases,
+            torchserve_model=self.model,
+        )
+        return (one,)
+
     @property
-    def models(self) -> tuple[str, ...]:
-        """All names that requests may call the model, its own first."""
-        return tuple(dict.fromkeys((self.model, *self.model_aliases)))
+    def model_names(self) -> tuple[str, ...]:
+        """All names that requests may call the models, each model's own before its others."""
+        return tuple(name for model in self.served for name in model.names)

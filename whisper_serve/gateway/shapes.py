@@ -102,7 +102,7 @@ class Language(BaseModel):
 
 
 class Model(BaseModel):
-    """A name that requests may call the model."""
+    """A name that requests may call a model."""
 
     id: str
     object: Literal["model"]
@@ -118,6 +118,13 @@ class ModelList(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether the gateway lives, or is ready."""
+    """The gateway lives."""
 
-    status: str
+    status: Literal["alive"]
+
+
+class Readiness(BaseModel):
+    """The gateway is ready, for some of its models, which are called by their own names."""
+
+    status: Literal["ready"]
+    models: dict[str, Literal["ready", "not ready"]]

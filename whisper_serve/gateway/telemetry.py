@@ -14,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from whisper_serve.gateway.logs import request_id
-from whisper_serve.gateway.metrics import Metrics
+from whisper_serve.gateway.metrics import NO_MODEL, Metrics
 from whisper_serve.gateway.replies import CLIENT_GONE, ClientGone, error_reply, error_response
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Telemetry:
         except Exception as error:
             reply = error_reply(error)
             if not exchange.status:
-                self._metrics.rejected(reply.code or "other")
+                self._metrics.rejected(reply.code or "other", scope.get("model", NO_MODEL))
                 response = error_response(error, reply, body_read=exchange.body_read)
                 await response(scope, exchange.receive, exchange.send)
 
@@ -66,7 +66,8 @@ class Telemetry:
         took = time.monotonic() - exchange.started
         route = getattr(scope.get("route"), "path", "none")
         status = exchange.status or 500
-        self._metrics.request_ended(route, status, scope.get("response_format", "none"), took)
+        response_format, model = scope.get("response_format", "none"), scope.get("model", NO_MODEL)
+        self._metrics.request_ended(route, status, response_format, model, took)
         logger.log(
             logging.DEBUG if route in _QUIET else logging.INFO,
             "%s %s",

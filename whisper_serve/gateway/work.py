@@ -19,6 +19,8 @@ class Work:
     options: WindowOptions
     vad: VadOptions | None
     """How speech is found; None cuts the file without looking for speech."""
+    model: str
+    """The model's own name."""
     condition_on_previous_text: bool = False
     """Windows one after the other, each with the text before it as prompt."""
     language_per_window: bool = False
@@ -27,12 +29,13 @@ class Work:
     size_bytes: int = 0
 
 
-def work_of(asked: FileRequest, source: BinaryIO, size_bytes: int, client: str) -> Work:
-    """What is asked of a file that a client sent."""
+def work_of(asked: FileRequest, model: str, source: BinaryIO, size_bytes: int, client: str) -> Work:
+    """What is asked of a file that a client sent, and of which model, by its own name."""
     return Work(
         source=source,
         options=asked.options,
         vad=asked.vad,
+        model=model,
         condition_on_previous_text=asked.condition_on_previous_text,
         language_per_window=asked.language_per_window,
         client=client,

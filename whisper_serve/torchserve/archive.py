@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
@@ -32,30 +33,43 @@ _LEFT_OUT = {
     "__main__.py",
     "__pycache__",
     "_data",
-    "cli.py",
+    "benchmark",
+    "cli",
     "client",
+    "delivery.py",
     "evaluation",
     "gateway",
+    "health.py",
     "offline.py",
     "py.typed",
+    "remote.py",
+    "serving",
     "speech_v1",
     "torchserve",
 }
+
+
+class WeightsPlace(Enum):
+    """Where the weights of an archive lie."""
+
+    ARCHIVE = "in it"
+    BESIDE = "beside it, in a file that it names by the absolute path"
+    ELSEWHERE = "wherever the handler finds them at its start"
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """What an archive is made of.
 
-    `weights` is what load_weights takes. With `embed_weights` they lie in the archive; else beside it, and
-    the archive names them by their absolute path. `handler_dir` holds the handler and its model-config.yaml;
-    None is our own.
+    `weights` is what load_weights takes, and `place` where they lie; for weights that lie elsewhere they are not read
+    now, and it is what the handler loads unless its settings name others. `handler_dir` holds the handler and its
+    model-config.yaml; None is our own.
     """
 
     weights: str
     output_dir: Path
     name: str = NAME
-    embed_weights: bool = True
+    place: WeightsPlace = WeightsPlace.ARCHIVE
     handler_dir: Path | None = None
 
     def __post_init__(self) -> None:
@@ -92,8 +106,12 @@ class Recipe:
             config = yaml.safe_load(path.read_text("utf-8"))
         except (OSError, yaml.YAMLError) as error:
             raise ArchiveError(f"{path} cannot be read: {error}") from error
-        weights = WEIGHTS if self.embed_weights else str(self.external_weights)
-        return {**config, "handler": {**(config.get("handler") or {}), "weights": weights}}
+        weights = {
+            WeightsPlace.ARCHIVE: WEIGHTS,
+            WeightsPlace.BESIDE: str(self.external_weights),
+            WeightsPlace.ELSEWHERE: self.weights,
+        }
+        return {**config, "handler": {**(config.get("handler") or {}), "weights": weights[self.place]}}
 
     def fingerprint(self) -> str:
         """A hash that changes with all that the archive depends on, save what a model's name stands for."""
@@ -109,7 +127,7 @@ def build_archive(
     weights_source: str | os.PathLike[str],
     output_dir: str | os.PathLike[str],
     *,
-    embed_weights: bool = True,
+    place: WeightsPlace = WeightsPlace.ARCHIVE,
     name: str = NAME,
     report: Callable[[str], None] = lambda _line: None,
 ) -> Path:
@@ -117,7 +135,7 @@ def build_archive(
 
     `report` gets a line for each step. Raises ArchiveError.
     """
-    recipe = Recipe(os.fspath(weights_source), Path(output_dir), name, embed_weights)
+    recipe = Recipe(os.fspath(weights_source), Path(output_dir), name, place)
     build(recipe, report)
     return recipe.path
 
@@ -128,7 +146,7 @@ def is_current(recipe: Recipe) -> bool:
         made = read_archive(recipe.path).build.get("fingerprint")
     except ArchiveError:
         return False
-    has_weights = recipe.embed_weights or recipe.external_weights.is_file()
+    has_weights = recipe.place is not WeightsPlace.BESIDE or recipe.external_weights.is_file()
     return has_weights and made == recipe.fingerprint()
 
 
@@ -141,9 +159,8 @@ def build(recipe: Recipe, report: Callable[[str], None] = lambda _line: None) ->
             content, packed = Path(folder, "content"), Path(folder, "packed")
             content.mkdir()
             packed.mkdir()
-            report(f"Loading the weights {recipe.weights}")
             _write_code(recipe, content)
-            _write_record(recipe, content, _write_weights(recipe, content))
+            _write_record(recipe, content, _write_weights(recipe, content, report))
             report(f"Packing {recipe.path}")
             pack(recipe.name, content, packed)
             (packed / recipe.path.name).replace(recipe.path)
@@ -151,13 +168,17 @@ def build(recipe: Recipe, report: Callable[[str], None] = lambda _line: None) ->
         raise ArchiveError(f"The archive {recipe.path} cannot be written: {error}") from error
 
 
-def _write_weights(recipe: Recipe, content: Path) -> str:
-    """Save the weights as our own file, in or beside the archive, and tell their name."""
+def _write_weights(recipe: Recipe, content: Path, report: Callable[[str], None]) -> str:
+    """Save the weights as our own file, in or beside the archive unless they lie elsewhere, and tell their name."""
+    if recipe.place is WeightsPlace.ELSEWHERE:
+        return recipe.weights
     from whisper_serve.engine.weights import WeightsError, load_weights, save_weights
 
+    report(f"Loading the weights {recipe.weights}")
+    target = content / WEIGHTS if recipe.place is WeightsPlace.ARCHIVE else recipe.external_weights
     try:
         weights = load_weights(recipe.weights)
-        save_weights(weights, content / WEIGHTS if recipe.embed_weights else recipe.external_weights)
+        save_weights(weights, target)
     except WeightsError as error:
         raise ArchiveError(str(error)) from error
     return str(weights.name)

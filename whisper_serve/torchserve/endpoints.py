@@ -14,11 +14,11 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104  Only compared with.
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Two hosts and five ports; the defaults are TorchServe's own.
+    """Hosts and five ports; the defaults are TorchServe's own.
 
     `host` is where inference (REST and gRPC) is offered. Management and metrics listen on `admin_host`:
     whoever reaches the management port can load code into the server, so it stays on this machine unless
-    asked otherwise.
+    asked otherwise. `metrics_host` gives metrics an address of their own.
     """
 
     host: str = LOOPBACK
@@ -28,6 +28,7 @@ class Endpoints:
     metrics: int = 8082
     grpc: int = 7070
     grpc_management: int = 7071
+    metrics_host: str | None = None
 
     @property
     def inference_url(self) -> str:
@@ -40,7 +41,12 @@ class Endpoints:
 
     @property
     def metrics_url(self) -> str:
-        return f"http://{reachable(self.admin_host)}:{self.metrics}/metrics"
+        return f"http://{reachable(self.metrics_address)}:{self.metrics}/metrics"
+
+    @property
+    def metrics_address(self) -> str:
+        """Where metrics listen."""
+        return self.admin_host if self.metrics_host is None else self.metrics_host
 
     @property
     def grpc_target(self) -> str:
@@ -63,6 +69,8 @@ class Endpoints:
             )
 
     def _host_of(self, port_name: str) -> str:
+        if port_name == "metrics":
+            return self.metrics_address
         return self.host if port_name in ("inference", "grpc") else self.admin_host
 
 

@@ -27,7 +27,7 @@ def _values(archive: ModelArchive, endpoints: Endpoints) -> dict[str, str]:
     return {
         "inference_address": f"http://{endpoints.host}:{endpoints.inference}",
         "management_address": f"http://{endpoints.admin_host}:{endpoints.management}",
-        "metrics_address": f"http://{endpoints.admin_host}:{endpoints.metrics}",
+        "metrics_address": f"http://{endpoints.metrics_address}:{endpoints.metrics}",
         "grpc_inference_address": endpoints.host,
         "grpc_inference_port": str(endpoints.grpc),
         "grpc_management_address": endpoints.admin_host,

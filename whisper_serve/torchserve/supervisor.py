@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any, Protocol
 
 from whisper_serve.torchserve.child import ending as how_it_ended
 from whisper_serve.torchserve.errors import ServerFailed
+from whisper_serve.torchserve.health import Health
 from whisper_serve.torchserve.server import POLL_SECONDS, ServerConfig, TorchServe
 
 MAX_QUICK_DEATHS = 5
@@ -79,17 +80,21 @@ class Companion(Protocol):
 
 
 def supervise(
-    config: ServerConfig, say: Callable[[str], None], hints: Sequence[str] = (), companion: Companion | None = None
+    config: ServerConfig,
+    say: Callable[[str], None],
+    hints: Sequence[str] = (),
+    companion: Companion | None = None,
+    health: Health | None = None,
 ) -> None:
     """Serve until a signal asks to stop, and start TorchServe again when it dies.
 
     `say` gets one line for each event, and `hints` when the server is ready for the first time. A companion is started
-    first, counts for being ready, and is stopped before TorchServe is. Raises ServerFailed when the first start fails
-    or when TorchServe dies MAX_QUICK_DEATHS times with less than STABLE_SECONDS of service between; also what
-    TorchServe's entry and the companion raise.
+    first, counts for being ready, and is stopped before TorchServe is. `health` answers from the start on. Raises
+    ServerFailed when the first start fails or when TorchServe dies MAX_QUICK_DEATHS times with less than STABLE_SECONDS
+    of service between; also what TorchServe's entry, the companion and `health` raise.
     """
-    with StopRequest() as stopping, companion or nullcontext():
-        _keep_serving(_Service(config, say, stopping, companion), hints)
+    with StopRequest() as stopping, health or nullcontext(), companion or nullcontext():
+        _keep_serving(_Service(config, say, stopping, companion, health), hints)
         say("Stopped.")
 
 
@@ -106,6 +111,10 @@ class _Service:
     say: Callable[[str], None]
     stopping: StopRequest
     companion: Companion | None
+    health: Health | None
+
+    def watching(self, server: TorchServe) -> AbstractContextManager[None]:
+        return self.health.watching(server) if self.health else nullcontext()
 
     def ended(self) -> bool:
         """Whether to stop. Raises ServerFailed when the companion cannot be kept running."""
@@ -137,8 +146,9 @@ def _serve_once(service: _Service, hints: Sequence[str] = ()) -> tuple[float, st
             service.say(_ready_line(service, server))
             for hint in hints:
                 service.say(hint)
-            while server.process.exit_code is None and not service.ended():
-                time.sleep(POLL_SECONDS)
+            with service.watching(server):
+                while server.process.exit_code is None and not service.ended():
+                    time.sleep(POLL_SECONDS)
         if service.companion and service.stopping():
             service.companion.stop(lambda: service.stopping.urgent)
         return server.seconds - ready_at, f"TorchServe died ({how_it_ended(server.process.exit_code)})."

@@ -13,7 +13,7 @@ import numpy as np
 
 from tests.gateway.standin import settings_for_tests, until
 from tests.speech.test_endpointing import Loud
-from whisper_serve.gateway.admission import Admission
+from whisper_serve.gateway.admission import Admission, Clients
 from whisper_serve.gateway.live.events import Event
 from whisper_serve.gateway.live.gate import InterimGate
 from whisper_serve.gateway.live.options import LiveOptions
@@ -44,6 +44,8 @@ class Asked:
 
 class Model:
     """Hears in a window what `hears` says; answers while `open` is set."""
+
+    ready_addresses = 1
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
@@ -104,7 +106,7 @@ class Rig:
         self.now = 100.0
         self.model, self.log = Model(), Log()
         self.scheduler = Scheduler(lambda: 64, 4)
-        self.admission = Admission(settings, self.log)
+        self.admission = Admission(settings, Clients(settings), self.log)
         self.turns = Turns(self.scheduler, lambda: 1)
         self.gate = InterimGate(self.scheduler, self.turns, lambda: 1, 1)
         self.threads = ThreadPoolExecutor(1)

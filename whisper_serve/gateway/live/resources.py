@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar
 from whisper_serve.gateway.admission import Ticket
 from whisper_serve.gateway.live.gate import InterimGate
 from whisper_serve.gateway.live.turns import Turns
-from whisper_serve.gateway.observer import Observer
+from whisper_serve.gateway.observer import ModelObserver
 from whisper_serve.gateway.run import Sender
 from whisper_serve.gateway.scheduler import Lane
 from whisper_serve.speech import Utterance, WindowTranscript
@@ -44,7 +44,7 @@ class Resources:
     ticket: Ticket
     turns: Turns
     gate: InterimGate
-    observer: Observer
+    observer: ModelObserver
     listeners: Executor
     """Threads in which speech is looked for."""
     packers: Executor

@@ -12,7 +12,7 @@ from typing import Any, Final
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from whisper_serve.errors import envelope
-from whisper_serve.gateway.failures import Draining, ModelNotFound, StreamIdle
+from whisper_serve.gateway.failures import Draining, StreamIdle
 from whisper_serve.gateway.live.events import Done
 from whisper_serve.gateway.live.hub import Place
 from whisper_serve.gateway.live.inbox import Commit, Inbox
@@ -38,10 +38,13 @@ async def stream_audio(service: Service, websocket: WebSocket) -> None:
         GatewayError, InvalidOption: the stream is not taken.
         ClientGone: the client went away.
     """
-    asked = dict(websocket.query_params)
-    _options(service, asked)
-    with service.lifecycle.work(), service.pipeline.live(websocket.scope["client_name"]) as place:
-        await websocket.accept(PROTOCOL if PROTOCOL in websocket.scope["subprotocols"] else None)
+    asked, scope = dict(websocket.query_params), websocket.scope
+    options = LiveOptions.from_fields(asked)
+    scope["model"] = service.model_named(options.model)
+    # Without a name the first message may bring one.
+    model = scope["model"] if options.model else None
+    with service.lifecycle.work(), service.pipeline.live(scope["client_name"], model) as place:
+        await websocket.accept(PROTOCOL if PROTOCOL in scope["subprotocols"] else None)
         inbox = Inbox(websocket, service.lifecycle)
         try:
             await _converse(service, websocket, place, inbox, asked)
@@ -50,7 +53,7 @@ async def stream_audio(service: Service, websocket: WebSocket) -> None:
             raise ClientGone from error
         except Exception as error:
             reply = error_reply(error)
-            service.metrics.rejected(reply.code or "other")
+            service.metrics.rejected(reply.code or "other", scope["model"])
             with suppress(WebSocketDisconnect):
                 await _send(websocket, {"type": "error", **json.loads(envelope(reply))})
                 await websocket.close(close_code(error, reply.status))
@@ -72,7 +75,9 @@ async def _converse(
         told = await within(place.limits.idle_seconds, inbox.settings())
     except TimeoutError as error:
         raise StreamIdle(place.limits.idle_seconds) from error
-    async with place.open(_options(service, {**asked, **told})) as session:
+    options = LiveOptions.from_fields({**asked, **told})
+    model = websocket.scope["model"] = service.model_named(options.model)
+    async with place.open(options, model) as session:
         reading = asyncio.create_task(_read(inbox, session))
         try:
             async for event in session.events():
@@ -93,13 +98,6 @@ async def _read(inbox: Inbox, session: LiveSession) -> None:
         await inbox.gone()
     except Exception as error:
         session.fail(error)
-
-
-def _options(service: Service, fields: Mapping[str, Any]) -> LiveOptions:
-    options = LiveOptions.from_fields(fields)
-    if options.model is not None and options.model not in service.settings.models:
-        raise ModelNotFound(options.model)
-    return options
 
 
 async def _send(websocket: WebSocket, body: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 from whisper_serve.gateway.auth import client_name
 from whisper_serve.gateway.keys import KeyRing
 from whisper_serve.gateway.logs import request_id
-from whisper_serve.gateway.metrics import Metrics
+from whisper_serve.gateway.metrics import NO_MODEL, Metrics
 from whisper_serve.gateway.replies import error_reply
 from whisper_serve.gateway.rpc.statuses import status_of
 from whisper_serve.gateway.telemetry import fit_request_id
@@ -39,6 +39,8 @@ class Call:
         self.started = time.monotonic()
         self.client = "anonymous"
         """Who makes it: a key, or an address."""
+        self.model = NO_MODEL
+        """The own name of the model that it asks for, once it is known."""
         metadata = {str(name): value for name, value in context.invocation_metadata() or ()}
         self.request_id = fit_request_id(_text(metadata.get(ID_KEY)))
         self.authorization = _text(metadata.get("authorization"))
@@ -113,7 +115,7 @@ class Surroundings(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 code = "DEADLINE_EXCEEDED" if call.late else code
                 raise
             except Exception as error:
-                status = self._status(error, method.input_type)
+                status = self._status(error, method.input_type, call.model)
                 code = status.code.name
                 await call.fail(status)
             finally:
@@ -122,13 +124,13 @@ class Surroundings(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
         return surrounded
 
-    def _status(self, error: Exception, request: Descriptor) -> grpc.Status:
+    def _status(self, error: Exception, request: Descriptor, model: str) -> grpc.Status:
         reply = error_reply(error)
-        self._metrics.rejected(reply.code or "other")
+        self._metrics.rejected(reply.code or "other", model)
         return status_of(error, reply, request)
 
     def _record(self, method: MethodDescriptor, call: Call, code: str) -> None:
-        self._metrics.call_ended(method.full_name, code, call.took)
+        self._metrics.call_ended(method.full_name, code, call.model, call.took)
         extra = {"status": code, "seconds": round(call.took, 3), "client_name": call.client}
         logger.info("gRPC %s", method.full_name, extra=extra)
 

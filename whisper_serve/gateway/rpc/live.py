@@ -16,7 +16,6 @@ from whisper_serve.gateway.rpc.call import Call
 from whisper_serve.gateway.rpc.messages import segment
 from whisper_serve.gateway.rpc.options import read_options
 from whisper_serve.gateway.service import Service
-from whisper_serve.gateway.settings import GatewaySettings
 from whisper_serve.gateway.timing import within
 from whisper_serve.speech import SAMPLE_RATE
 from whisper_serve.speech.formats import usage
@@ -38,15 +37,15 @@ async def recognize(service: Service, requests: Requests, call: Call) -> None:
     Raises:
         GatewayError, InvalidOption, SpeechError: why the stream ends before its time.
     """
-    with service.lifecycle.work(), service.pipeline.live(call.client) as place:
+    with service.lifecycle.work(), service.pipeline.live(call.client, None) as place:
         try:
             first = await within(place.limits.idle_seconds, anext(requests, None))
         except TimeoutError as error:
             raise StreamIdle(place.limits.idle_seconds) from error
         if first is None or first.WhichOneof("payload") != "config":
             raise BadUpload("the first message must hold the configuration", param="config")
-        options = read_config(first.config, service.settings)
-        async with place.open(options) as session:
+        call.model = service.model_named(first.config.options.model)
+        async with place.open(read_config(first.config), call.model) as session:
             reading = asyncio.create_task(_read(service, requests, session))
             try:
                 async for event in session.events():
@@ -59,18 +58,17 @@ async def recognize(service: Service, requests: Requests, call: Call) -> None:
                 await asyncio.gather(reading, return_exceptions=True)
 
 
-def read_config(config: speech_pb2.StreamingRecognitionConfig, settings: GatewaySettings) -> LiveOptions:
+def read_config(config: speech_pb2.StreamingRecognitionConfig) -> LiveOptions:
     """What is asked of a stream.
 
     Raises:
-        ModelNotFound: the model's name is none of ours.
         InvalidOption: a field's value cannot be used.
     """
     if config.encoding not in _ENCODINGS:
         raise InvalidOption("encoding", "encoding must be set to one of the values of AudioEncoding")
     if config.options.HasField("render"):
         raise InvalidOption("response_format", "live audio is not rendered: leave render out")
-    asked = read_options(config.options, settings)
+    asked = read_options(config.options)
     vad = asked.vad or DEFAULT_VAD
     if not config.options.vad.HasField("silence_duration_ms"):
         vad = replace(vad, min_silence_ms=DEFAULT_VAD.min_silence_ms)

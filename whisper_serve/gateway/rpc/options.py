@@ -11,8 +11,6 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message import Message
 
-from whisper_serve.gateway.failures import ModelNotFound
-from whisper_serve.gateway.settings import GatewaySettings
 from whisper_serve.request import FileRequest
 from whisper_serve.speech_v1 import speech_pb2
 from whisper_serve.wire import InvalidOption
@@ -36,14 +34,12 @@ _PATHS: Final = {
 """Where a form's field is in a request, if not in its options under the same name."""
 
 
-def read_options(options: speech_pb2.TranscriptionOptions, settings: GatewaySettings) -> FileRequest:
+def read_options(options: speech_pb2.TranscriptionOptions) -> FileRequest:
     """What is asked of a file.
 
     Raises:
-        ModelNotFound: the model's name is none of ours.
         InvalidOption: a field's value cannot be used.
     """
-    _check_model(options.model, settings)
     asked = FileRequest.from_form(tuple(_form(options)))
     # A form has room for these lists only in some of its formats; here there always is.
     words = options.word_timestamps or asked.options.word_timestamps
@@ -55,9 +51,8 @@ def read_options(options: speech_pb2.TranscriptionOptions, settings: GatewaySett
     )
 
 
-def read_detection(request: speech_pb2.DetectLanguageRequest, settings: GatewaySettings) -> FileRequest:
+def read_detection(request: speech_pb2.DetectLanguageRequest) -> FileRequest:
     """The same for a file whose language is asked for; raises the same."""
-    _check_model(request.model, settings)
     form = {**dict(_given(request, ("vad_filter",))), "chunking_strategy": _strategy(request.vad)}
     return FileRequest.from_form(tuple(form.items()))
 
@@ -76,11 +71,6 @@ def field_path(param: str, request: Descriptor) -> str:
     if path == "audio" and "chunk" in request.fields_by_name:
         return "chunk"
     return path if "options" in request.fields_by_name else path.removeprefix("options.")
-
-
-def _check_model(name: str, settings: GatewaySettings) -> None:
-    if name and name not in settings.models:
-        raise ModelNotFound(name)
 
 
 def _form(options: speech_pb2.TranscriptionOptions) -> Iterator[tuple[str, str]]:

@@ -84,7 +84,7 @@ class RpcServer:
 
 
 class Health(health.aio.HealthServicer):  # type: ignore[misc, name-defined]
-    """grpc.health.v1: serving while a model is ready and new work is taken."""
+    """grpc.health.v1: serving while a model is ready and new work is taken; each model by its name too."""
 
     def __init__(self, service: Service) -> None:
         super().__init__()
@@ -107,9 +107,9 @@ class Health(health.aio.HealthServicer):  # type: ignore[misc, name-defined]
 
     async def look(self) -> None:
         """Set the status of all services to what it is."""
-        serving = self._service.pipeline.ready and not self._service.lifecycle.draining
-        kinds = health_pb2.HealthCheckResponse
-        status = kinds.SERVING if serving else kinds.NOT_SERVING
-        for name in ("", SERVICE.full_name):
+        pipeline, kinds = self._service.pipeline, health_pb2.HealthCheckResponse
+        for name, ready in {**pipeline.models, **dict.fromkeys(("", SERVICE.full_name), pipeline.ready)}.items():
+            serving = ready and not self._service.lifecycle.draining
+            status = kinds.SERVING if serving else kinds.NOT_SERVING
             if self._server_status.get(name) != status:
                 await self.set(name, status)

@@ -27,7 +27,8 @@ class SpeechService(speech_pb2_grpc.SpeechServiceServicer):
         self, request: speech_pb2.TranscribeRequest, call: Call
     ) -> speech_pb2.TranscribeResponse:
         """One file in a message."""
-        asked = read_options(request.options, self._service.settings)
+        call.model = self._service.model_named(request.options.model)
+        asked = read_options(request.options)
         with self._service.lifecycle.work():
             whole = await self._whole(asked, request.options, BytesIO(request.audio), len(request.audio), call)
         return speech_pb2.TranscribeResponse(transcription=whole)
@@ -36,27 +37,28 @@ class SpeechService(speech_pb2_grpc.SpeechServiceServicer):
         self, requests: AsyncIterator[speech_pb2.TranscribeChunksRequest], call: Call
     ) -> speech_pb2.TranscribeChunksResponse:
         """One file in pieces."""
-        settings = self._service.settings
         with self._service.lifecycle.work():
-            async with open_chunks(requests, settings) as chunks:
-                asked = read_options(chunks.options, settings)
+            async with open_chunks(requests, self._service.settings) as chunks:
+                call.model = self._service.model_named(chunks.options.model)
+                asked = read_options(chunks.options)
                 await chunks.receive()
                 whole = await self._whole(asked, chunks.options, chunks.file, chunks.size, call)
         return speech_pb2.TranscribeChunksResponse(transcription=whole)
 
     async def TranscribeStream(self, request: speech_pb2.TranscribeStreamRequest, call: Call) -> None:  # noqa: N802
         """One file in a message, answered segment by segment."""
-        asked = read_options(request.options, self._service.settings)
+        call.model = self._service.model_named(request.options.model)
+        asked = read_options(request.options)
         segments = Segments(with_language=asked.language_per_window)
         with self._service.lifecycle.work():
-            work = work_of(asked, BytesIO(request.audio), len(request.audio), call.client)
+            work = work_of(asked, call.model, BytesIO(request.audio), len(request.audio), call.client)
             async with self._service.pipeline.open(work) as run:
                 first = True
                 async for part in run:
                     for segment in segments.of(part):
                         await call.write(speech_pb2.TranscribeStreamResponse(segment=segment))
                         if first:
-                            self._service.metrics.first_token(call.took)
+                            self._service.metrics.of(call.model).first_token(call.took)
                             first = False
                 whole = self._transcription(run, asked, request.options, call)
             await call.write(speech_pb2.TranscribeStreamResponse(transcription=whole))
@@ -71,23 +73,25 @@ class SpeechService(speech_pb2_grpc.SpeechServiceServicer):
         self, request: speech_pb2.DetectLanguageRequest, call: Call
     ) -> speech_pb2.DetectLanguageResponse:
         """The language of one file."""
-        asked = read_detection(request, self._service.settings)
+        call.model = self._service.model_named(request.model)
+        asked = read_detection(request)
         with self._service.lifecycle.work():
-            work = work_of(asked, BytesIO(request.audio), len(request.audio), call.client)
+            work = work_of(asked, call.model, BytesIO(request.audio), len(request.audio), call.client)
             return detection(await self._service.pipeline.detect_language(work))
 
     async def ListModels(  # noqa: N802
         self, _request: speech_pb2.ListModelsRequest, _call: Call
     ) -> speech_pb2.ListModelsResponse:
         """All names."""
-        created, names = self._service.created, self._service.settings.models
+        created, names = self._service.created, self._service.settings.model_names
         models = [speech_pb2.Model(id=name, created=created, owned_by=OWNER) for name in names]
         return speech_pb2.ListModelsResponse(models=models)
 
     async def _whole(
         self, asked: FileRequest, options: speech_pb2.TranscriptionOptions, file: BinaryIO, size: int, call: Call
     ) -> speech_pb2.Transcription:
-        async with self._service.pipeline.open(work_of(asked, file, size, call.client)) as run:
+        work = work_of(asked, call.model, file, size, call.client)
+        async with self._service.pipeline.open(work) as run:
             async for _ in run:
                 pass
             return self._transcription(run, asked, options, call)
@@ -96,5 +100,5 @@ class SpeechService(speech_pb2_grpc.SpeechServiceServicer):
         self, run: Run, asked: FileRequest, options: speech_pb2.TranscriptionOptions, call: Call
     ) -> speech_pb2.Transcription:
         transcript = run.transcript()
-        self._service.metrics.transcribed(transcript, call.took)
+        self._service.metrics.of(call.model).transcribed(transcript, call.took)
         return transcription(transcript, asked, rendered=bool(options.render.format))
