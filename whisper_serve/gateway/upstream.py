@@ -6,7 +6,6 @@ from whisper_serve.gateway.admission import Admission, Clients
 from whisper_serve.gateway.backend import Backend
 from whisper_serve.gateway.failures import NotReady
 from whisper_serve.gateway.live.gate import InterimGate
-from whisper_serve.gateway.live.turns import Turns
 from whisper_serve.gateway.observer import ModelObserver
 from whisper_serve.gateway.scheduler import Scheduler
 from whisper_serve.gateway.settings import GatewaySettings
@@ -22,8 +21,7 @@ class Upstream:
         self.observer = observer
         self.admission = Admission(settings, clients, observer)
         self.scheduler = Scheduler(self._capacity, settings.windows_per_request)
-        self.turns = Turns(self.scheduler, self._addresses)
-        self.gate = InterimGate(self.scheduler, self.turns, self._addresses, settings.live_interim_windows)
+        self.gate = InterimGate(self.scheduler, self._addresses, settings.live_interim_windows)
         self._name, self._settings = name, settings
 
     async def start(self) -> None:

@@ -19,7 +19,6 @@ from whisper_serve.gateway.live.gate import InterimGate
 from whisper_serve.gateway.live.options import LiveOptions
 from whisper_serve.gateway.live.resources import Limits, Resources
 from whisper_serve.gateway.live.session import LiveSession
-from whisper_serve.gateway.live.turns import Turns
 from whisper_serve.gateway.observer import Silent
 from whisper_serve.gateway.scheduler import Scheduler
 from whisper_serve.speech import SAMPLE_RATE, Dropped, Segment, Transcript, WindowTranscript
@@ -107,8 +106,7 @@ class Rig:
         self.model, self.log = Model(), Log()
         self.scheduler = Scheduler(lambda: 64, 4)
         self.admission = Admission(settings, Clients(settings), self.log)
-        self.turns = Turns(self.scheduler, lambda: 1)
-        self.gate = InterimGate(self.scheduler, self.turns, lambda: 1, 1)
+        self.gate = InterimGate(self.scheduler, lambda: 1, 1)
         self.threads = ThreadPoolExecutor(1)
         self.ticket = self.admission.admit("client", 0)
         resources = Resources(
@@ -116,7 +114,6 @@ class Rig:
             sender=self.model,
             lane=self.scheduler.lane(),
             ticket=self.ticket,
-            turns=self.turns,
             gate=self.gate,
             observer=self.log,
             listeners=self.threads,

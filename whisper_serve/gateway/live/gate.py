@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from whisper_serve.gateway.live.turns import Turns
 from whisper_serve.gateway.scheduler import Scheduler
 
 
 class InterimGate:
     """Lets interim results of all streams through: few at once, and none while final texts and files need the model."""
 
-    def __init__(self, scheduler: Scheduler, turns: Turns, addresses: Callable[[], int], per_address: int) -> None:
-        self._scheduler, self._turns = scheduler, turns
+    def __init__(self, scheduler: Scheduler, addresses: Callable[[], int], per_address: int) -> None:
+        self._scheduler = scheduler
         self._addresses = addresses
         self._per_address = per_address
         self._in_work = 0
@@ -31,7 +30,7 @@ class InterimGate:
     @property
     def _others(self) -> int:
         """Windows in work, or waiting, that are no interim results."""
-        return self._scheduler.in_flight + self._scheduler.waiting + self._turns.waiting - self._in_work
+        return self._scheduler.in_flight + self._scheduler.waiting - self._in_work
 
     def enter(self) -> None:
         """One begins."""

@@ -76,7 +76,6 @@ class LiveHub:
             sender=upstream.backend,
             lane=upstream.scheduler.lane(),
             ticket=ticket,
-            turns=upstream.turns,
             gate=upstream.gate,
             observer=upstream.observer,
             listeners=self._listeners,

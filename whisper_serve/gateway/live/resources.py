@@ -11,7 +11,6 @@ from typing import ParamSpec, TypeVar
 
 from whisper_serve.gateway.admission import Ticket
 from whisper_serve.gateway.live.gate import InterimGate
-from whisper_serve.gateway.live.turns import Turns
 from whisper_serve.gateway.observer import ModelObserver
 from whisper_serve.gateway.run import Sender
 from whisper_serve.gateway.scheduler import Lane
@@ -42,7 +41,6 @@ class Resources:
     sender: Sender
     lane: Lane
     ticket: Ticket
-    turns: Turns
     gate: InterimGate
     observer: ModelObserver
     listeners: Executor
@@ -60,17 +58,15 @@ class Resources:
         """An utterance of so much audio waits for its text."""
         self.ticket.cut(seconds)
 
-    async def send(
-        self, utterance: Utterance, options: Callable[[], WindowOptions], *, waited: bool
-    ) -> WindowTranscript:
-        """Have an utterance computed when it is its turn, and only then ask for its `options`.
+    async def send(self, utterance: Utterance, options: WindowOptions, *, waited: bool) -> WindowTranscript:
+        """Have an utterance computed when it is its turn; `waited`: it was told by `waits`.
 
-        `waited`: it was told by `waits`. Raises what `Backend.send` does.
+        Raises what `Backend.send` does.
         """
         seconds, span = utterance.duration, (utterance.start, utterance.end)
-        async with self.turns.turn(), self.lane.slot():
+        async with self.lane.slot():
             loop = asyncio.get_running_loop()
-            message = await loop.run_in_executor(self.packers, pack_window, utterance.audio, options())
+            message = await loop.run_in_executor(self.packers, pack_window, utterance.audio, options)
             if not waited:
                 self.ticket.cut(seconds)
             with self.ticket.computing(seconds):

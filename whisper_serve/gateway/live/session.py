@@ -11,7 +11,6 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Final as Constant
 
 from whisper_serve.gateway.changes import Changes
@@ -234,7 +233,7 @@ class LiveSession:
         return await self._understand(utterance, words=whole and self._words, waited=False)
 
     async def _understand(self, utterance: Utterance, *, words: bool, waited: bool) -> WindowTranscript:
-        options = partial(self._context.options_for, utterance, words=words)
+        options = self._context.options_for(utterance, words=words)
         window = await self._resources.send(utterance, options, waited=waited)
         self._context.hear(utterance, window)
         return without_phantoms(window, utterance.duration, searched=True)
