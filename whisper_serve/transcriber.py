@@ -254,6 +254,7 @@ def decoding_options(options: WindowOptions) -> DecodingOptions:
         task="translate" if options.task == "translate" else "transcribe",
         language=options.language,
         prompt=options.prompt,
+        draft_tokens=options.draft_tokens or (),
         temperatures=(options.temperature,) if options.temperature else FALLBACK_TEMPERATURES,
         timestamps=options.timestamps,
         word_timestamps=options.word_timestamps,

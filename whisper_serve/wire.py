@@ -51,6 +51,8 @@ MAX_PATIENCE: Final = 10
 MAX_TEXT_TOKEN: Final = 50_256
 """The last token of the multilingual vocabulary that is text; the model server knows which of its own are."""
 MAX_SUPPRESSED_TOKENS: Final = 1_000
+MAX_DRAFT_TOKENS: Final = 448
+"""The model's text context."""
 
 _TEXTS: Final = ("prompt", "hotwords")
 _COUNTS: Final = ("beam_size", "best_of")
@@ -102,6 +104,8 @@ class WindowOptions:
     """Above 0, up to 10: a search ends once ``beam_size`` times this many texts have ended; ``None`` is 1."""
     length_penalty: float | None = None
     """0 to 1, how much length counts where texts are compared (Wu et al. 2016); ``None`` compares means a token."""
+    draft_tokens: tuple[int, ...] | None = None
+    """What the text is likely to begin with, timestamps included: the tokens of a shorter piece of the same audio."""
     suppress_tokens: tuple[int, ...] | None = None
     """Text tokens that are never said, of which -1 stands for the symbols that nobody speaks; ``None`` is these."""
 
@@ -131,6 +135,7 @@ class WindowOptions:
         if penalty is not None and not (_is_number(penalty) and 0 <= penalty <= 1):
             raise InvalidOption("length_penalty", f"length_penalty must be a number from 0 to 1, not {penalty!r}")
         _check_tokens("suppress_tokens", tokens)
+        _check_draft("draft_tokens", self.draft_tokens)
         if self.beam_size is not None and self.temperature > 0:
             raise InvalidOption("beam_size", "beam_size goes with temperature 0 only: above it, use best_of")
         if patience is not None and self.beam_size is None:
@@ -143,9 +148,8 @@ class WindowOptions:
         """Options by name; a name that is not known is an error, since both ends are ours."""
         if unknown := sorted(set(values) - {field.name for field in fields(cls)}):
             raise InvalidOption(unknown[0], f"unknown option {unknown[0]!r}")
-        if isinstance(tokens := values.get("suppress_tokens"), list):
-            values = {**values, "suppress_tokens": tuple(tokens)}
-        return cls(**values)
+        lists: dict[str, Any] = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        return cls(**{**values, **lists})
 
     def to_be_joined(self) -> WindowOptions:
         """The same for a window that overlaps another one: also asks for what `speech.joining` needs."""
@@ -289,6 +293,14 @@ def _check_tokens(name: str, value: object) -> None:
         if not _is_integer(token) or not -1 <= token <= MAX_TEXT_TOKEN:
             known = f"ids of tokens from 0 to {MAX_TEXT_TOKEN}, or -1 for the symbols that nobody speaks"
             raise InvalidOption(name, f"{name} must be {known}, not {token!r}")
+
+
+def _check_draft(name: str, value: object) -> None:
+    """What the model does not know of it, it leaves out."""
+    if value is None:
+        return
+    if not isinstance(value, tuple) or len(value) > MAX_DRAFT_TOKENS or not all(map(_is_integer, value)):
+        raise InvalidOption(name, f"{name} must be a list of at most {MAX_DRAFT_TOKENS:,} ids of tokens")
 
 
 def _is_integer(value: object) -> TypeGuard[int]:

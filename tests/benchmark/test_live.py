@@ -32,7 +32,7 @@ def test_streams_are_measured_at_the_pace_of_speech(data: Path, transport: str) 
         url = f"grpc://{served.grpc}" if transport == "grpc" else served.url.replace("http", "ws")
         row = measure(url, [speech, speech], ["two seconds", "two minutes"])
     assert (row.streams, row.transport) == (2, {"ws": "WebSocket", "grpc": "gRPC"}[transport])
-    assert (row.errors.percent, row.batch_errors.percent) == (0, 25)
+    assert (row.errors.percent, row.file_errors.percent) == (0, 25)
     assert row.final is not None
     assert 0 <= row.final[0] <= row.final[1] < 1
     assert row.keeps_up

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from whisper_serve.engine import DecodingOptions, Engine
 from whisper_serve.engine.attention_cache import KeyValueCache
 from whisper_serve.engine.engine import Audio
 from whisper_serve.engine.model import TextDecoder
+from whisper_serve.engine.results import DecodingResult
 from whisper_serve.engine.rules import TokenRules
 from whisper_serve.engine.weights import Dimensions, Weights, load_weights
 
@@ -64,6 +66,54 @@ def test_more_windows_than_a_batch_holds_keep_their_order(tiny_engine: Engine, n
     small = Engine(tiny_engine.model, "tiny", batch_size=3)
     expected = [result.tokens for result in tiny_engine.decode(noises, MIXED)]
     assert [result.tokens for result in small.decode(noises, MIXED)] == expected
+
+
+def test_a_draft_saves_steps_and_changes_nothing(
+    tiny_engine: Engine, noises: Sequence[Audio], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = tiny_engine.decode(noises, MIXED)
+    step, steps = TextDecoder.step, [0]
+
+    def counted(self: TextDecoder, *args: Any) -> torch.Tensor:
+        steps[0] += 1
+        return step(self, *args)
+
+    monkeypatch.setattr(TextDecoder, "step", counted)
+
+    def decoded(*drafts: tuple[int, ...]) -> tuple[list[DecodingResult], int]:
+        """The first windows with a draft each, and the steps that it took."""
+        options = [replace(one, draft_tokens=draft) for one, draft in zip(MIXED, drafts, strict=False)]
+        steps[0] = 0
+        return tiny_engine.decode(noises[: len(options)], options), steps[0]
+
+    def same(found: Sequence[DecodingResult], expected: Sequence[DecodingResult]) -> bool:
+        # Many tokens at once are not summed up in the order of one.
+        sums = [one.avg_logprob for one in expected]
+        return [one.tokens for one in found] == [one.tokens for one in expected] and [
+            one.avg_logprob for one in found
+        ] == pytest.approx(sums, abs=1e-4)
+
+    tokens = [one.tokens for one in plain]
+    _, all_steps = decoded(*[()] * len(plain))
+    found, taken = decoded(*tokens)
+    assert same(found, plain)
+    assert taken <= 1, "all was in the drafts"
+    found, taken = decoded(*[each[:3] for each in tokens])
+    assert same(found, plain)
+    assert taken == all_steps - 3
+    wrong = [(*each[:4], each[0], *each[5:]) for each in tokens]
+    found, taken = decoded(*wrong)
+    assert same(found, plain)
+    assert taken <= all_steps - 4
+    # A row without a draft has all read step by step, also where others are done first.
+    found, taken = decoded(tokens[0], (), tokens[2], *tokens[3:])
+    assert same(found, plain)
+    assert taken == len(tokens[1]) + plain[1].finished - 1
+    # What the model does not have, more than it may say, and one window alone.
+    found, _ = decoded((*tokens[0], 99_999, -1))
+    assert same(found, plain[:1])
+    found, _ = decoded(tokens[0] * 30)
+    assert same(found, plain[:1])
 
 
 def test_sampling_depends_on_the_row_alone(tiny_engine: Engine, noises: Sequence[Audio]) -> None:

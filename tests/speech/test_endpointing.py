@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -103,6 +105,34 @@ def test_a_commit_ends_what_is_going_on() -> None:
     assert begun.start == ended.end
     assert isinstance(second, Utterance)
     assert second.end == pytest.approx(3)
+
+
+def test_an_utterance_is_settled_once_it_pauses_for_as_long_as_its_padding() -> None:
+    endpointer = Endpointer(VAD, model=Loud())
+    assert not endpointer.pausing
+    seen = []
+    for seconds, loud in ((1, 0.9), (0.2, 0), (0.2, 0), (0.1, 0.9), (0.1, 0), (0.3, 0)):
+        assert [type(each) for each in endpointer.push(tone((seconds, loud)))] in ([], [Begun])
+        seen.append((endpointer.pausing, endpointer.settled))
+    assert seen == [(False, False), (True, False), (True, True), (False, False), (True, False), (True, True)]
+    current = endpointer.current()
+    (ended,) = endpointer.push(tone((0.4, 0)))
+    assert isinstance(ended, Utterance)
+    assert current is not None
+    assert (ended.number, ended.start, ended.end) == (current.number, current.start, current.end)
+    assert np.array_equal(ended.audio, current.audio)
+    assert (endpointer.pausing, endpointer.settled) == (False, False)
+
+
+@pytest.mark.parametrize("stop", [Endpointer.commit, Endpointer.finish], ids=["commit", "finish"])
+def test_what_is_stopped_in_a_pause_ends_where_it_paused(stop: Callable[[Endpointer], list[Begun | Utterance]]) -> None:
+    endpointer = Endpointer(VAD, model=Loud())
+    endpointer.push(tone((1, 0.9), (0.5, 0)))
+    current = endpointer.current()
+    (ended,) = stop(endpointer)
+    assert current is not None
+    assert isinstance(ended, Utterance)
+    assert ended.end == current.end == pytest.approx(1.3, abs=0.05)
 
 
 def test_real_speech_ends_where_its_spans_end() -> None:

@@ -26,7 +26,7 @@ PAUSE: Final = np.zeros(SAMPLE_RATE, np.float32)
 KEPT_UP_SECONDS: Final = 3.0
 """A stream whose last text comes later than this after its last audio has fallen behind."""
 COLUMNS: Final = (
-    "streams", "transport", "interim p50 s", "interim p95 s", "final p50 s", "final p95 s", "WER %", "WER to batch %",
+    "streams", "transport", "interim p50 s", "interim p95 s", "final p50 s", "final p95 s", "WER %", "WER as files %",
     "lag at the end s", "interim results a minute", "keeps up",
 )  # fmt: skip
 
@@ -67,7 +67,8 @@ class Row:
     interim: tuple[float, float] | None
     final: tuple[float, float] | None
     errors: ErrorRate
-    batch_errors: ErrorRate
+    file_errors: ErrorRate
+    """Of the same audio, sent as files."""
     lag: float
     interims_a_minute: float
 
@@ -79,7 +80,7 @@ class Row:
         def pair(values: tuple[float, float] | None) -> list[str]:
             return ["–", "–"] if values is None else [f"{value:.2f}" for value in values]
 
-        rates = [f"{rate.percent:.1f}" for rate in (self.errors, self.batch_errors)]
+        rates = [f"{rate.percent:.1f}" for rate in (self.errors, self.file_errors)]
         kept = "yes" if self.keeps_up else "no"
         return [
             str(self.streams), self.transport, *pair(self.interim), *pair(self.final), *rates, f"{self.lag:.2f}",
@@ -99,8 +100,8 @@ def speeches(corpus: Path, count: int, seconds: float) -> list[Speech]:
     return list(islice(_joined(samples, seconds), count))
 
 
-def measure(url: str, streams: Sequence[Speech], batch: Sequence[str]) -> Row:
-    """Send all at once, each at the pace of speech; ``batch`` are the texts of the same as files."""
+def measure(url: str, streams: Sequence[Speech], as_files: Sequence[str]) -> Row:
+    """Send all at once, each at the pace of speech; ``as_files`` are their texts when sent as files."""
     heard = asyncio.run(_all(url, streams))
     minutes = sum(stream.seconds for stream in streams) / 60
     return Row(
@@ -109,7 +110,7 @@ def measure(url: str, streams: Sequence[Speech], batch: Sequence[str]) -> Row:
         interim=_percentiles([each for one in heard for each in one.interims]),
         final=_percentiles([each for one in heard for each in one.finals]),
         errors=total(error_rate(stream.text, one.text, "en") for stream, one in zip(streams, heard, strict=True)),
-        batch_errors=total(error_rate(text, one.text, "en") for text, one in zip(batch, heard, strict=True)),
+        file_errors=total(error_rate(stream.text, text, "en") for stream, text in zip(streams, as_files, strict=True)),
         lag=max(one.lag for one in heard),
         interims_a_minute=sum(len(one.interims) for one in heard) / minutes,
     )

@@ -36,9 +36,9 @@ def bench_live(
 ) -> None:
     """Measure live streams: English recordings at the pace of speech, several at once, over a WebSocket and over gRPC.
 
-    Latency is the time from when the audio of a text's end was sent to the text. Errors are against the references, and
-    against the texts of the same audio sent as files. A server keeps up if no stream's last text comes more than 3 s
-    after its last audio.
+    Latency is the time from when the audio of a text's end was sent to the text. Errors are against the references,
+    beside those of the same audio sent as files. A server keeps up if no stream's last text comes more than 3 s after
+    its last audio.
 
     Examples:
 
@@ -57,11 +57,11 @@ def bench_live(
     spoken = speeches(corpus, max(counts), seconds)
     rows = []
     with _server(url, grpc, model, device, model_store) as (http, addresses):
-        batch = _as_files(http, spoken)
+        as_files = _as_files(http, spoken)
         for count in counts:
             for transport in transports.split(","):
                 with out.status(f"{count} streams over {transport}"):
-                    rows.append(measure(addresses[transport], spoken[:count], batch[:count]))
+                    rows.append(measure(addresses[transport], spoken[:count], as_files[:count]))
                 out.print("  ".join(rows[-1].cells()), markup=False)
     heading = f"{model}; streams of {seconds:g} s; {this_machine(None, device)}."
     text = as_markdown(heading, rows)

@@ -21,6 +21,7 @@ class LiveSettings:
     words: bool = False
     endpointing_ms: int = 600
     model: str | None = None
+    condition_on_previous_text: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """All that is set."""

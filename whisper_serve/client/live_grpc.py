@@ -105,6 +105,7 @@ def _config(settings: LiveSettings) -> speech_pb2.StreamingRecognitionConfig:
             language=settings.language or "",
             prompt=settings.prompt or "",
             word_timestamps=settings.words,
+            condition_on_previous_text=settings.condition_on_previous_text,
             vad=speech_pb2.VadOptions(silence_duration_ms=settings.endpointing_ms),
         ),
     )

@@ -2,6 +2,10 @@
 
 One pass at one temperature a row; what to do with a poor result is `fallback`'s business. Rows that are done leave the
 batch, so that the rest goes faster.
+
+A row may have a draft of its text. Drafts are read with the prompts in one go, as in speculative decoding (Leviathan et
+al. 2023, arXiv:2211.17192, section 2), and while all rows have chosen what their drafts say, the next tokens are chosen
+from what was read then.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .attention_cache import KeyValueCache, compact_order
@@ -57,6 +62,26 @@ class Sampled:
         )
 
 
+class Draft:
+    """The rows' prompts and drafts, as they were read in one go."""
+
+    def __init__(self, tokens: Tensor, hidden: Tensor, eot: int) -> None:
+        """Tokens (rows, length), where ``eot`` stands behind a row's own, and their hidden states."""
+        self._tokens = F.pad(tokens, (0, 1), value=eot)
+        self._hidden = hidden
+        self._followed = torch.ones(len(tokens), dtype=torch.bool, device=tokens.device)
+        """Which rows have sampled what their drafts say, and nothing else."""
+
+    def hidden_of(self, state: DecodingState) -> Tensor | None:
+        """Hidden states (rows, state) of the newest tokens; None where one of a row that is not done was not read."""
+        last = self._hidden.shape[1]
+        rows = state.output
+        self._followed[rows] &= self._tokens[rows, state.length.clamp(max=last)] == state.token
+        if not bool((self._followed[rows] | state.done).all()):
+            return None
+        return self._hidden[rows, state.length.clamp(max=last - 1)]
+
+
 class GreedyDecoder:
     """Decodes one batch: greedy rows at temperature 0, sampling rows above."""
 
@@ -89,6 +114,7 @@ class GreedyDecoder:
         self._longest = max(lengths)
         self._uneven = min(lengths) != self._longest
         self._samples = any(p.temperature > 0 for p in prompts)
+        self._ahead: Draft | None = None
         self._interval = STEPS_BETWEEN_SYNCS.get(self._device.type, 1)
         self._state = state or DecodingState(tokenizer, len(prompts), self._steps, self._device, suppress_tokens)
         self._state.start(prompts, self._limits)
@@ -98,23 +124,44 @@ class GreedyDecoder:
         for step in range(1, self._steps):
             if step % self._interval == 0 and not self._compact():
                 break
-            self._advance()
+            if not self._follow():
+                self._advance()
             self._longest += 1
         return self._collect(no_speech)
 
     def _start(self) -> Tensor:
         """Read the prompts and choose the first tokens; return the windows' no-speech probabilities (windows,)."""
         prompts = self._prompts[:: self._width]
-        padded = torch.full((len(prompts), self._longest), self._tokenizer.eot)
-        for row, prompt in enumerate(prompts):
-            padded[row, : len(prompt.tokens)] = torch.tensor(prompt.tokens)
-        hidden = self._prefill(upload(padded, self._device))
+        given = [[*prompt.tokens, *draft] for prompt, draft in zip(prompts, self._drafts(prompts), strict=True)]
+        padded = torch.full((len(prompts), max(map(len, given))), self._tokenizer.eot)
+        for row, tokens in enumerate(given):
+            padded[row, : len(tokens)] = torch.tensor(tokens)
+        read = upload(padded, self._device)
+        hidden = self._prefill(read)
+        if read.shape[1] > self._longest:
+            self._ahead = Draft(read, hidden, self._tokenizer.eot)
         rows = torch.arange(len(prompts), device=self._device)
         sot = upload(torch.tensor([prompt.sot_index for prompt in prompts]), self._device)
         at_sot = self._model.decoder.logits(hidden[rows, sot])
         last = hidden[rows, self._state.length[:: self._width] - 1].repeat_interleave(self._width, dim=0)
         self._choose(self._model.decoder.logits(last), last)
         return at_sot.softmax(dim=-1)[:, self._tokenizer.no_speech]
+
+    def _drafts(self, prompts: Sequence[Prompt]) -> list[Sequence[int]]:
+        """What is read of each window's draft: nothing, unless all rows are greedy."""
+        if self._samples or self._width > 1:
+            return [()] * len(prompts)
+        return [prompt.draft[: limit - 1] for prompt, limit in zip(prompts, self._limits, strict=True)]
+
+    def _follow(self) -> bool:
+        """Choose the next tokens without reading the newest ones, where these were read as drafts."""
+        hidden = self._ahead.hidden_of(self._state) if self._ahead else None
+        if hidden is None:
+            return False
+        self._state.length.add_(1)
+        self._state.step.add_(1)
+        self._choose(self._model.decoder.step_logits(hidden), hidden)
+        return True
 
     def _prefill(self, tokens: Tensor) -> Tensor:
         """Have the windows' prompts (windows, length) read; return their hidden states (windows, length, state)."""

@@ -317,6 +317,7 @@ class Engine:
             timestamps=options.timestamps,
             max_tokens=options.max_tokens or self.model.dims.n_text_ctx // 2,
             seed=attempt,
+            draft=() if task.decodings else self.tokenizer.known(options.draft_tokens),
             patience=options.patience,
             length_penalty=options.length_penalty,
             reach=max(0, int((task.duration - SHORTEST_REMAINDER) / SECONDS_PER_TIMESTAMP)) if to_the_end else 0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from torch import Tensor
@@ -25,6 +26,8 @@ class GraphDecoder(GreedyDecoder):
         self, model: WhisperModel, tokenizer: WhisperTokenizer, workspace: Workspace, prompts: Sequence[Prompt]
     ) -> None:
         """The workspace's cache holds the windows' cross-attention keys and values; a prompt for each row."""
+        # To look whether a draft is followed would cost more than a graph's step.
+        prompts = [replace(prompt, draft=()) for prompt in prompts]
         super().__init__(model, tokenizer, workspace.cache, prompts, workspace.state)
         self._workspace = workspace
         self._interval = STEPS_BETWEEN_SYNCS["cuda"]

@@ -45,6 +45,9 @@ class DecodingOptions:
     """How much length counts where texts are compared: α of `strategy.likeliest`, 0 to 1; ``None`` is the mean."""
     suppress_tokens: tuple[int, ...] = DEFAULT_SUPPRESSED
     """Text tokens that are never sampled; -1 stands for the symbols that nobody speaks."""
+    draft_tokens: tuple[int, ...] = ()
+    """What the text is likely to begin with, timestamps included: what the model agrees with is read at once instead of
+    token by token. It changes the time that greedy decoding takes, and not its result."""
     timestamps: bool = True
     """Whether the model predicts the times of segments."""
     word_timestamps: bool = False

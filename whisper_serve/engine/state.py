@@ -30,6 +30,8 @@ class Prompt:
     """Seeds the sampling of this row, so that its result does not depend on its batch mates."""
     reach: int = 0
     """A segment that ends before, in steps of 20 ms, may not be the last one: see `TokenRules`."""
+    draft: Sequence[int] = ()
+    """What is likely to be sampled first: see `DecodingOptions.draft_tokens`."""
     patience: float | None = None
     length_penalty: float | None = None
     """For several texts of the window, from which one is chosen: see `DecodingOptions`."""

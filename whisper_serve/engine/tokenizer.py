@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import takewhile
 
 from whisper.tokenizer import LANGUAGES, Tokenizer, get_tokenizer
 
@@ -22,7 +23,7 @@ class WhisperTokenizer:
         num_languages = dims.n_vocab - LANGUAGELESS_VOCABULARY if self.multilingual else 99
         self._num_languages = num_languages
         self._base: Tokenizer = get_tokenizer(self.multilingual, num_languages=num_languages)
-        self._context = dims.n_text_ctx
+        self._context, self._size = dims.n_text_ctx, dims.n_vocab
         self.eot = self._base.eot
         self.sot = self._base.sot
         self.no_speech = self._base.no_speech
@@ -100,6 +101,10 @@ class WhisperTokenizer:
         """Raise ValueError where one of ``tokens`` is not -1 and no text of this model."""
         if tokens and max(tokens) >= self.eot:
             raise ValueError(f"suppress_tokens must be text, ids below {self.eot}, not {max(tokens)}")
+
+    def known(self, tokens: Sequence[int]) -> tuple[int, ...]:
+        """``tokens`` up to the first that this model does not have."""
+        return tuple(takewhile(lambda token: 0 <= token < self._size, tokens))
 
     def prompt_sequence(self, prompt: str | None, hotwords: str | None = None) -> list[int]:
         """Tokens of the text before a window, with the hotwords in front: half of the model's context at most.

@@ -75,6 +75,17 @@ class Endpointer:
         """Up to where, in seconds of the stream, the utterance that is going on has speech."""
         return self._tracker.earliest_end / SAMPLE_RATE
 
+    @property
+    def pausing(self) -> bool:
+        """Whether nobody speaks now in the utterance that is going on."""
+        return self._start is not None and self._tracker.in_silence
+
+    @property
+    def settled(self) -> bool:
+        """Whether the utterance that is going on pauses for long enough that `current` is the whole of it if nobody
+        goes on to speak before the pause ends it."""
+        return self.pausing and self._known_end >= self._full_end(self._tracker.earliest_end)
+
     def current(self) -> Utterance | None:
         """The utterance that is going on, as far as it has come."""
         if self._start is None:
@@ -89,16 +100,20 @@ class Endpointer:
         return self._take(joined[:whole], whole)
 
     def commit(self) -> list[Begun | Utterance]:
-        """End what is going on here, as a pause would."""
-        return list(self._close(self._tracker.finish(self._tracker.position)))
+        """End what is going on here, or where it paused, as a pause would."""
+        return self._stop(self._tracker.position)
 
     def finish(self) -> list[Begun | Utterance]:
-        """The end of the audio: what is going on ends with it."""
+        """The end of the audio: what is going on ends with it, or where it paused."""
         total = self._history.end + len(self._rest)
         padded = np.pad(self._rest, (0, -len(self._rest) % FRAME_SAMPLES))
         self._rest = self._rest[:0]
         heard = self._take(padded, total - self._history.end)
-        return [*heard, *self._close(self._tracker.finish(total))]
+        return [*heard, *self._stop(total)]
+
+    def _stop(self, at: int) -> list[Begun | Utterance]:
+        """Audio, or the utterance, ends at a sample."""
+        return list(self._close(self._tracker.finish(self._tracker.earliest_end if self.settled else at)))
 
     def _take(self, frames: Audio, count: int) -> list[Begun | Utterance]:
         """Whole frames, of which the first `count` samples are audio."""
@@ -156,4 +171,8 @@ class Endpointer:
         return min(self._tracker.position, self._history.end)
 
     def _padded_end(self, speech: int) -> int:
-        return min(-(-(speech + self._padding) // GRID) * GRID, self._known_end)
+        return min(self._full_end(speech), self._known_end)
+
+    def _full_end(self, speech: int) -> int:
+        """Where an utterance whose speech ends there ends if there is audio for its padding."""
+        return -(-(speech + self._padding) // GRID) * GRID

@@ -127,6 +127,11 @@ class SpanTracker:
         return self._start is not None
 
     @property
+    def in_silence(self) -> bool:
+        """Whether the span that is going on ends where it is now silent, unless speech comes again in time."""
+        return self._silence_from is not None
+
+    @property
     def earliest_end(self) -> int:
         # The audio may end within the last frame, of which one sample is certain.
         return self.position - FRAME_SAMPLES + 1 if self._silence_from is None else self._silence_from

@@ -53,6 +53,7 @@ class Model:
         self.open = asyncio.Event()
         self.open.set()
         self.hears: Callable[[Asked], str] = lambda asked: f" {asked.seconds:.1f} seconds."
+        self.tokens: Callable[[Asked], tuple[int, ...]] = lambda asked: (1,)
         self.fails: Exception | None = None
         self.dropped: tuple[Dropped, ...] = ()
 
@@ -68,7 +69,9 @@ class Model:
             self.in_work -= 1
         if self.fails:
             raise self.fails
-        segment = Segment(0, 0, 0.0, round(asked.seconds, 2), self.hears(asked), (1,), 0.0, -0.1, 1.0, 0.0)
+        segment = Segment(
+            0, 0, 0.0, round(asked.seconds, 2), self.hears(asked), self.tokens(asked), 0.0, -0.1, 1.0, 0.0
+        )
         return WindowTranscript("en", 0.95, (segment,), dropped=self.dropped)
 
 

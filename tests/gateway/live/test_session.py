@@ -4,13 +4,21 @@ import asyncio
 
 import pytest
 
-from tests.gateway.live.rig import pcm, rig
+from tests.gateway.live.rig import CHUNK, Rig, pcm, rig
 from tests.gateway.standin import in_loop, until
 from whisper_serve.gateway.failures import BackendUnavailable, PoisonWindow, StreamIdle
 from whisper_serve.gateway.live.events import Done, Final, Interim, SpeechEnded, SpeechStarted
 from whisper_serve.gateway.live.options import LiveOptions
 from whisper_serve.speech import AudioDecodeError, AudioTooLong, Dropped
 from whisper_serve.wire import WindowOptions
+
+
+async def feed(it: Rig, seconds: float, loud: float = 0.9) -> None:
+    """As `it.say`, while somebody else holds slots."""
+    for _ in range(round(seconds / CHUNK)):
+        it.now += CHUNK
+        await it.session.write(pcm(CHUNK, loud))
+        await asyncio.sleep(0)
 
 
 @in_loop
@@ -22,7 +30,8 @@ async def test_an_utterance_is_told_from_its_start_to_its_text() -> None:
         await it.say(0.5)
         await it.finish()
         kinds = [type(event) for event in it.events]
-        assert kinds == [SpeechStarted, Interim, Interim, SpeechEnded, Final, SpeechStarted, SpeechEnded, Final, Done]
+        spoken = [SpeechStarted, Interim, Interim, Interim, SpeechEnded, Final]
+        assert kinds == [*spoken, SpeechStarted, SpeechEnded, Final, Done]
         first, second = it.of(Final)
         assert (first.utterance, first.start, first.end) == (
             0,
@@ -38,8 +47,9 @@ async def test_an_utterance_is_told_from_its_start_to_its_text() -> None:
 
 
 @in_loop
-async def test_what_was_said_before_is_the_prompt_and_its_language_holds() -> None:
-    async with rig(LiveOptions(window=WindowOptions(prompt="Names."), interim_results=False)) as it:
+async def test_what_was_said_before_is_the_prompt_if_that_is_asked_for() -> None:
+    options = LiveOptions(window=WindowOptions(prompt="Names."), interim_results=False, condition_on_previous_text=True)
+    async with rig(options) as it:
         await it.say(1)
         await it.pause(1)
         await it.say(1)
@@ -47,7 +57,17 @@ async def test_what_was_said_before_is_the_prompt_and_its_language_holds() -> No
         await it.say(1)
         await it.finish()
         assert [asked.options.prompt for asked in it.model.asked] == ["Names.", "Names. 1.3 seconds.", "Names."]
-        assert [asked.options.language for asked in it.model.asked] == [None, "en", "en"]
+
+
+@in_loop
+async def test_each_utterance_has_the_prompt_and_the_language_that_was_found() -> None:
+    async with rig(LiveOptions(window=WindowOptions(prompt="Names."), interim_results=False)) as it:
+        await it.say(1)
+        await it.pause(1)
+        await it.say(1)
+        await it.finish()
+        assert [asked.options.prompt for asked in it.model.asked] == ["Names.", "Names."]
+        assert [asked.options.language for asked in it.model.asked] == [None, "en"]
 
 
 @in_loop
@@ -63,7 +83,7 @@ async def test_an_interim_result_waits_for_new_speech_and_for_the_last_one() -> 
     async with rig() as it:
         await it.say(1.5)
         assert len(it.of(Interim)) == 1
-        await it.pause(0.5)  # nothing new is said
+        await it.pause(0.2)  # too short to end anything
         assert len(it.model.asked) == 1
         it.model.open.clear()
         await it.say(5)
@@ -79,12 +99,81 @@ async def test_an_interim_result_waits_for_new_speech_and_for_the_last_one() -> 
 
 
 @in_loop
+async def test_a_pause_that_may_end_an_utterance_has_its_final_text_computed_before_it_does() -> None:
+    async with rig(LiveOptions(window=WindowOptions(word_timestamps=True))) as it:
+        it.model.open.clear()
+        await it.say(0.8)
+        await it.pause(0.4)
+        (asked,) = it.model.asked
+        assert asked.options.word_timestamps
+        await it.pause(0.4)
+        assert (len(it.of(SpeechEnded)), it.of(Final)) == (1, [])
+        it.model.open.set()
+        await until(lambda: len(it.of(Final)) == 1)
+        (final,) = it.of(Final)
+        assert (final.start, final.end) == pytest.approx(asked.span, abs=0.01)
+        assert (len(it.model.asked), it.of(Interim)) == (1, [])
+        await it.pause(1)
+        await it.finish()
+        assert len(it.model.asked) == 1
+        assert it.log.finals == pytest.approx([0.1])
+        assert (it.admission.seconds_waiting, it.admission.seconds_in_flight) == (0, 0)
+
+
+@in_loop
+async def test_after_a_pause_in_which_the_text_came_the_final_one_follows_at_once() -> None:
+    async with rig() as it:
+        await it.say(0.8)
+        await it.pause(0.5)
+        assert [event.text for event in it.of(Interim)] == ["1.1 seconds."]
+        it.model.open.clear()  # nothing more is asked
+        await it.pause(0.3)
+        assert [event.text for event in it.of(Final)] == ["1.1 seconds."]
+
+
+@in_loop
+async def test_where_speech_goes_on_after_a_pause_its_text_was_an_interim_result() -> None:
+    async with rig() as it:
+        it.model.open.clear()
+        await it.say(0.8)
+        await it.pause(0.4)
+        await it.say(0.5)
+        it.model.open.set()
+        await it.settle()
+        assert [event.text for event in it.of(Interim)] == ["1.1 seconds."]
+        await it.pause(0.8)
+        assert [event.text for event in it.of(Final)] == ["2.0 seconds."]
+        assert [round(asked.seconds, 1) for asked in it.model.asked] == [1.1, 2.0]
+
+
+@in_loop
+async def test_what_was_heard_so_far_of_an_utterance_is_a_draft_of_the_rest() -> None:
+    async with rig() as it:
+        it.model.tokens = lambda asked: (50364, round(10 * asked.seconds))
+        await it.say(2.5)
+        await it.session.commit()
+        await it.settle()
+        await it.say(0.5)
+        await it.finish()
+        assert [asked.options.draft_tokens for asked in it.model.asked] == [None, (50364, 11), (50364, 22), None]
+
+
+@in_loop
+async def test_while_others_have_the_model_at_work_nothing_is_sent_before_its_end() -> None:
+    async with rig() as it, it.scheduler.lane().slot():
+        it.model.open.clear()  # so that nobody waits for the slot to be given back
+        await feed(it, 0.8)
+        await feed(it, 0.5, 0.0)
+        assert it.model.asked == []
+        await feed(it, 0.5, 0.0)
+        await until(lambda: len(it.model.asked) == 1)
+
+
+@in_loop
 async def test_interim_results_give_way_to_other_work() -> None:
     async with rig() as it, it.scheduler.lane().slot():
         it.model.open.clear()  # so that nobody waits for the slot to be given back
-        for _ in range(30):
-            it.now += 0.1
-            await it.session.write(pcm(0.1))
+        await feed(it, 3)
         assert (it.model.asked, it.log.skipped) == ([], 1)
 
 
@@ -93,6 +182,10 @@ async def test_interim_results_can_be_left_out() -> None:
     async with rig(LiveOptions(interim_results=False)) as it:
         await it.say(5)
         assert it.model.asked == []
+        await it.pause(0.5)
+        assert (len(it.model.asked), it.of(Interim)) == (1, [])
+        await it.pause(0.5)
+        assert (len(it.model.asked), len(it.of(Final))) == (1, 1)
 
 
 @in_loop
@@ -101,7 +194,7 @@ async def test_an_interim_result_that_comes_too_late_is_thrown_away() -> None:
         it.model.open.clear()
         await it.say(1.5)
         await it.pause(1)
-        assert it.model.in_work == 2  # the interim result, and the final one beside it
+        assert it.model.in_work == 2  # the interim result and the final one
         it.model.open.set()
         await until(lambda: len(it.of(Final)) == 1)
         assert it.of(Interim) == []

@@ -20,8 +20,17 @@ class InterimGate:
     def open(self) -> bool:
         """Whether one more may begin."""
         most = self._per_address * self._addresses()
-        others = self._scheduler.in_flight + self._scheduler.waiting - self._in_work
-        return self._in_work < most and others < most
+        return self._in_work < most and self._others < most
+
+    @property
+    def open_in_pause(self) -> bool:
+        """Whether an utterance may be sent that pauses, and may be over: that is in vain now and then."""
+        return self._others < self._addresses()
+
+    @property
+    def _others(self) -> int:
+        """Windows in work, or waiting, that are no interim results."""
+        return self._scheduler.in_flight + self._scheduler.waiting - self._in_work
 
     def enter(self) -> None:
         """One begins."""

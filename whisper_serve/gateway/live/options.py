@@ -39,6 +39,8 @@ class LiveOptions:
     vad: VadOptions = DEFAULT_VAD
     """How speech is found; `min_silence_ms` is the pause that ends an utterance."""
     model: str | None = None
+    condition_on_previous_text: bool = False
+    """Whether what was said before is part of an utterance's prompt."""
 
     def __post_init__(self) -> None:
         if self.encoding not in ENCODINGS:
@@ -71,6 +73,7 @@ class LiveOptions:
             interim_results=_flag(given, "interim_results", True),
             vad=replace(DEFAULT_VAD, min_silence_ms=pause),
             model=_text(given, "model"),
+            condition_on_previous_text=_flag(given, "condition_on_previous_text", False),
         )
 
 

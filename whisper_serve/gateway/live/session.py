@@ -1,7 +1,8 @@
 """One live stream, whatever brings it: bytes in, and events out as speech begins, grows and ends.
 
-The samples go to an `Endpointer`. Each utterance that ends is sent as one window, one after the other, so that each has
-the text before it as its prompt. The one that goes on is sent as a window too, again and again: see `Interims`.
+The samples go to an `Endpointer`. Each utterance that ends is sent as one window, one after the other, so that each may
+have the text before it in its prompt. The one that goes on is sent as a window too, again and again, the last time when
+it is likely to be over: see `Interims`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from whisper_serve.gateway.failures import StreamIdle
 from whisper_serve.gateway.live.context import LiveContext
 from whisper_serve.gateway.live.events import Done, Event, Final, SpeechEnded, SpeechStarted
 from whisper_serve.gateway.live.intake import open_intake
-from whisper_serve.gateway.live.interims import Interims
+from whisper_serve.gateway.live.interims import Interims, Text
 from whisper_serve.gateway.live.options import LiveOptions
 from whisper_serve.gateway.live.resources import Resources
 from whisper_serve.speech import (
@@ -42,6 +43,8 @@ class _Ended:
 
     utterance: Utterance
     since: float
+    text: Text | None
+    """On its way since before the utterance's end, if it is."""
 
 
 class LiveSession:
@@ -57,7 +60,7 @@ class LiveSession:
         self._limits = resources.limits
         self._clock = resources.clock
         self._endpointer = Endpointer(options.vad, model=resources.new_speech_model())
-        self._context = LiveContext(options.window)
+        self._context = LiveContext(options.window, conditioned=options.condition_on_previous_text)
         self._intake = open_intake(options, self._take)
         self._events: deque[Event] = deque()
         self._pending: deque[_Ended] = deque()
@@ -68,7 +71,9 @@ class LiveSession:
         """Held by whoever has the endpointer at work in a thread."""
         self._writing = False
         self._last_audio = self._clock()
-        self._interims = Interims(resources, self._understand_so_far, self._emit, self.fail)
+        self._interims = Interims(
+            resources, self._understand_so_far, self._emit, self.fail, shown=options.interim_results
+        )
         self._finals = asyncio.create_task(self._answer())
         self._watching = asyncio.create_task(self._watch())
 
@@ -152,7 +157,7 @@ class LiveSession:
         self._resources.observer.live_audio(self.seconds - before)
         if self.seconds > self._limits.max_seconds:
             raise AudioTooLong(self._limits.max_seconds)
-        if self._options.interim_results and not self._pending and not self._events:
+        if not self._pending and not self._events:
             self._interims.consider(self._endpointer)
 
     def _hear(self, heard: list[Begun | Utterance]) -> None:
@@ -161,10 +166,11 @@ class LiveSession:
                 self._interims.begin(each.number, each.start)
                 self._emit(SpeechStarted(each.number, each.start))
             else:
-                self._interims.end()
+                text = self._interims.end(each)
                 self._emit(SpeechEnded(each.number, round(each.end, 2)))
-                self._pending.append(_Ended(each, self._clock()))
-                self._resources.waits(each.duration)
+                self._pending.append(_Ended(each, self._clock(), text))
+                if text is None:
+                    self._resources.waits(each.duration)
         self._changes.tell()
 
     async def _watch(self) -> None:
@@ -200,7 +206,7 @@ class LiveSession:
 
     async def _finish(self, ended: _Ended) -> None:
         utterance = ended.utterance
-        window = await self._understand(utterance, words=self._options.window.word_timestamps, waited=True)
+        window = await (ended.text or self._understand(utterance, words=self._words, waited=True))
         self._context.learn(window, utterance.end)
         transcript = merge(
             [(utterance.start, window)],
@@ -214,15 +220,20 @@ class LiveSession:
                 round(utterance.start, 2),
                 round(utterance.end, 2),
                 transcript,
-                self._options.window.word_timestamps,
+                self._words,
             )
         )
         self._resources.observer.live_final(self._clock() - ended.since, transcript)
 
-    async def _understand_so_far(self, utterance: Utterance) -> WindowTranscript:
-        return await self._understand(utterance, words=False, waited=False)
+    @property
+    def _words(self) -> bool:
+        return self._options.window.word_timestamps
+
+    async def _understand_so_far(self, utterance: Utterance, whole: bool) -> WindowTranscript:
+        return await self._understand(utterance, words=whole and self._words, waited=False)
 
     async def _understand(self, utterance: Utterance, *, words: bool, waited: bool) -> WindowTranscript:
-        options = self._context.options_for(utterance.start, words=words)
+        options = self._context.options_for(utterance, words=words)
         window = await self._resources.send(utterance, options, waited=waited)
+        self._context.hear(utterance, window)
         return without_phantoms(window, utterance.duration, searched=True)

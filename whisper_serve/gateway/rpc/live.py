@@ -79,6 +79,7 @@ def read_config(config: speech_pb2.StreamingRecognitionConfig) -> LiveOptions:
         channels=config.channel_count or 1,
         interim_results=config.interim_results,
         vad=vad,
+        condition_on_previous_text=asked.condition_on_previous_text,
     )
 
 
