@@ -290,9 +290,9 @@ def test_windows_that_overlap_become_one_text(engine: Engine, monkeypatch: pytes
     assert sum(seconds) == pytest.approx(200)
 
 
-def test_windows_that_do_not_overlap_are_not_asked_for_words(
-    engine: Engine, data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def asked(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[DecodingOptions]:
+    """What the engine is asked of each window."""
     asked: list[DecodingOptions] = []
     transcribe = engine.transcribe
 
@@ -301,8 +301,22 @@ def test_windows_that_do_not_overlap_are_not_asked_for_words(
         return transcribe(windows, options, groups)
 
     monkeypatch.setattr(engine, "transcribe", remembering)
+    return asked
+
+
+def test_windows_that_do_not_overlap_are_not_asked_for_words(
+    engine: Engine, data: Path, asked: list[DecodingOptions]
+) -> None:
     Transcriber(engine).run([FileJob(data / "en-librivox-sonnet-1.mp3", FIXED)])
     assert [options.word_timestamps for options in asked] == [False, False]
+
+
+def test_where_speech_was_looked_for_a_window_is_spoken_to_its_end(
+    engine: Engine, data: Path, asked: list[DecodingOptions]
+) -> None:
+    jobs = [FileJob(data / "en-jfk.mp3", FIXED), FileJob(data / "en-jfk.mp3", FIXED, vad=None)]
+    Transcriber(engine).run(jobs)
+    assert [options.spoken_to_end for options in asked] == [True, False]
 
 
 def test_a_text_that_is_cut_keeps_the_tokens_of_its_words(engine: Engine) -> None:

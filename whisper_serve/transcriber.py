@@ -145,7 +145,7 @@ class Transcriber:
             EngineBroken: an error that no later job would survive; any other is the outcome of its job.
         """
         counts = Counts()
-        states = [_Progressing(job, decoding_options(job.options)) for job in jobs]
+        states = [_Progressing(job, _decoding_of(job)) for job in jobs]
         with ExitStack() as streams:
             batch: list[tuple[_Progressing, Window]] = []
             for entry in self._windows(states, streams):
@@ -248,12 +248,18 @@ class Transcriber:
         counts.dropped.update(dropped.reason for dropped in heard.dropped)
 
 
+def _decoding_of(job: Job) -> DecodingOptions:
+    decoding = decoding_options(job.options)
+    return replace(decoding, spoken_to_end=False) if isinstance(job, FileJob) and job.vad is None else decoding
+
+
 def decoding_options(options: WindowOptions) -> DecodingOptions:
     """OpenAI's terms in the engine's: temperature 0 means fallback, any other is used alone."""
     return DecodingOptions(
         task="translate" if options.task == "translate" else "transcribe",
         language=options.language,
         prompt=options.prompt,
+        spoken_to_end=options.spoken_to_end,
         draft_tokens=options.draft_tokens or (),
         temperatures=(options.temperature,) if options.temperature else FALLBACK_TEMPERATURES,
         timestamps=options.timestamps,

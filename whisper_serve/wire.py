@@ -56,7 +56,7 @@ MAX_DRAFT_TOKENS: Final = 448
 
 _TEXTS: Final = ("prompt", "hotwords")
 _COUNTS: Final = ("beam_size", "best_of")
-_FLAGS: Final = ("timestamps", "word_timestamps", "detect_only", "logprobs")
+_FLAGS: Final = ("timestamps", "word_timestamps", "detect_only", "logprobs", "spoken_to_end")
 _OPTIONAL: Final = ("dropped", "language", "language_probabilities", "token_logprobs")
 """Members of a reply that are left out where they hold nothing."""
 
@@ -104,6 +104,8 @@ class WindowOptions:
     """Above 0, up to 10: a search ends once ``beam_size`` times this many texts have ended; ``None`` is 1."""
     length_penalty: float | None = None
     """0 to 1, how much length counts where texts are compared (Wu et al. 2016); ``None`` compares means a token."""
+    spoken_to_end: bool = True
+    """Whether the window was cut around speech, so that a text that stops earlier is not all of it."""
     draft_tokens: tuple[int, ...] | None = None
     """What the text is likely to begin with, timestamps included: the tokens of a shorter piece of the same audio."""
     suppress_tokens: tuple[int, ...] | None = None

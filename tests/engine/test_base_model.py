@@ -78,6 +78,8 @@ def test_who_speaks_after_the_first_is_heard_too(base_engine: Engine, clips: dic
     assert len(result.decodings) == 1
     text = "".join(segment.text for segment in result.segments)
     assert error_rate(f"{first.transcript} {second.transcript}", text, "en").errors <= 2
+    [unsure] = base_engine.transcribe([window], replace(options, spoken_to_end=False))
+    assert "ask" not in "".join(segment.text for segment in unsure.segments)
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.003])

@@ -109,6 +109,8 @@ async def test_phantoms_are_dropped_where_nobody_looked_for_speech() -> None:
         whole = (await it.transcribe(work(SHORT, vad=None, condition_on_previous_text=True))).transcript()
         assert (whole.text, whole.segments) == ("", ())
         assert {(each.reason, each.text) for each in whole.dropped} == {("phantom", "Vielen Dank fürs Zuschauen!")}
+        assert it.cluster.received[0].options.spoken_to_end
+        assert not it.cluster.received[-1].options.spoken_to_end
         # Nor does it become the prompt of the next window.
         assert {received.options.prompt for received in it.cluster.received} == {None}
 

@@ -136,8 +136,8 @@ class Engine:
         """One decoding of each window, with fallback, not cut into segments."""
 
         def decode(tasks: Sequence[WindowTask]) -> list[DecodingResult]:
-            fresh = [task.fresh() for task in tasks]
-            self._decode_batch(fresh, [task.row for task in fresh], to_the_end=False)
+            fresh = [replace(task.fresh(), options=replace(task.options, spoken_to_end=False)) for task in tasks]
+            self._decode_batch(fresh, [task.row for task in fresh])
             return [task.decodings[0] for task in fresh]
 
         return self._in_batches(self._tasks(windows, options), decode)
@@ -216,14 +216,8 @@ class Engine:
         cache = self.model.decoder.new_cache(self.encode(windows))
         return detect_languages(self.model, self.tokenizer, cache)
 
-    def _decode_batch(
-        self, tasks: Sequence[WindowTask], groups: Sequence[Hashable], *, to_the_end: bool = True
-    ) -> BatchAudio:
-        """Add a decoding to each task, whose language is found out if it is not given; return the tasks' audio.
-
-        Args:
-            to_the_end: whether the model, should it stop behind a segment, is made to go on to the window's end.
-        """
+    def _decode_batch(self, tasks: Sequence[WindowTask], groups: Sequence[Hashable]) -> BatchAudio:
+        """Add a decoding to each task, whose language is found out if it is not given; return the tasks' audio."""
         features = self.encode([task.audio for task in tasks])
         shared: KeyValueCache | None = None
         lease = self._workspaces.lease(len(tasks), self.batch_size) if self._workspaces else nullcontext()
@@ -239,7 +233,7 @@ class Engine:
                         cache = self._cache(features if len(rows) == len(tasks) else features[rows], workspace)
                     if shared is None and len(rows) == len(tasks):
                         shared = cache.shared(rows)
-                    prompts = [self._prompt(tasks[i], attempt, to_the_end) for i in rows]
+                    prompts = [self._prompt(tasks[i], attempt) for i in rows]
                     sampled = self._decoder(strategy, cache, prompts, workspace).run()
                     cache = None
                     tried = zip(rows, prompts, sampled, strict=True)
@@ -307,9 +301,10 @@ class Engine:
             tasks[i].language_probability = detection.probabilities[detection.language]
         return cache
 
-    def _prompt(self, task: WindowTask, attempt: int, to_the_end: bool) -> Prompt:
+    def _prompt(self, task: WindowTask, attempt: int) -> Prompt:
         options = task.options
         tokens = self.tokenizer.initial_tokens(options, task.language)
+        reach = task.duration - SHORTEST_REMAINDER if options.spoken_to_end else 0.0
         return Prompt(
             tokens=tokens,
             sot_index=tokens.index(self.tokenizer.sot),
@@ -320,7 +315,7 @@ class Engine:
             draft=() if task.decodings else self.tokenizer.known(options.draft_tokens),
             patience=options.patience,
             length_penalty=options.length_penalty,
-            reach=max(0, int((task.duration - SHORTEST_REMAINDER) / SECONDS_PER_TIMESTAMP)) if to_the_end else 0,
+            reach=max(0, int(reach / SECONDS_PER_TIMESTAMP)),
         )
 
     def _take_segments(self, tasks: Sequence[WindowTask], audio: BatchAudio) -> list[WindowTask]:

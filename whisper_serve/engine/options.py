@@ -48,6 +48,10 @@ class DecodingOptions:
     draft_tokens: tuple[int, ...] = ()
     """What the text is likely to begin with, timestamps included: what the model agrees with is read at once instead of
     token by token. It changes the time that greedy decoding takes, and not its result."""
+    spoken_to_end: bool = True
+    """Whether somebody speaks to the window's end: then the model, should it stop behind a segment, is made to go on.
+
+    Elsewhere it would make up a text for the silence."""
     timestamps: bool = True
     """Whether the model predicts the times of segments."""
     word_timestamps: bool = False

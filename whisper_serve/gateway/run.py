@@ -59,7 +59,7 @@ class Run:
         self._timeout = settings.request_timeout
         self._deadline = deadline
         self._context = Context(
-            work.options,
+            replace(work.options, spoken_to_end=work.vad is not None),
             sequential=work.condition_on_previous_text,
             language_per_window=work.language_per_window,
         )
