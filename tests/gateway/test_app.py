@@ -70,6 +70,15 @@ def test_the_sdk_gets_every_format(served: Served) -> None:
     assert answer.json() == {"language": "english", "language_code": "en", "probabilities": {"en": 0.9, "fr": 0.1}}
 
 
+def test_fields_of_a_text_are_not_looked_at_where_only_the_language_is_asked_for(served: Served) -> None:
+    fields: dict[str, Any] = {"best_of": "{}", "response_format": "braille", "chunking_strategy[threshold]": "0.7"}
+    assert post(served, "/v1/audio/language", **fields).status_code == 200
+    vad = served.pipeline.works[-1].vad
+    assert vad is not None
+    assert vad.threshold == 0.7
+    assert post(served, "/v1/audio/language", vad_filter="maybe").status_code == 400
+
+
 def test_what_was_dropped_is_told_and_counted(served: Served) -> None:
     with sdk(served) as client:
         verbose = client.audio.transcriptions.create(model="whisper-1", file=CLIP, response_format="verbose_json")

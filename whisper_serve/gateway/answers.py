@@ -38,10 +38,14 @@ class AudioAnswer(Response):
         with self._service.lifecycle.work():
             async with open_upload(Headers(scope=scope), body_of(receive), limits) as upload:
                 scope["model"] = self._service.model_named(model_asked(upload.fields))
-                asked = FileRequest.from_form((*upload.fields, ("task", self.task)))
+                asked = FileRequest.from_form(self._asked(upload.fields))
                 work = work_of(asked, scope["model"], upload.file, upload.size, scope["client_name"])
                 scope["response_format"] = "sse" if asked.stream else asked.response_format
                 await while_connected(receive, self._answer(work, asked, scope, receive, send))
+
+    def _asked(self, fields: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
+        """The fields of the form that concern this answer."""
+        return (*fields, ("task", self.task))
 
     async def _answer(self, work: Work, asked: FileRequest, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._service.pipeline.open(work) as run:
@@ -81,7 +85,10 @@ class TranslationAnswer(AudioAnswer):
 
 
 class LanguageAnswer(AudioAnswer):
-    """Only which language is spoken."""
+    """Only which language is spoken: how a text is decoded and written does not matter, and is not looked at."""
+
+    def _asked(self, fields: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
+        return [(name, value) for name, value in fields if name.startswith(("vad_filter", "chunking_strategy"))]
 
     async def _answer(self, work: Work, asked: FileRequest, scope: Scope, receive: Receive, send: Send) -> None:
         window = await self._service.pipeline.detect_language(work)
