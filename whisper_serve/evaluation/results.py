@@ -219,7 +219,7 @@ class Report:
     def _groups(
         self, key: Callable[[Sample], Any], belongs: Callable[[Sample], bool] = lambda _: True
     ) -> dict[Any, list[int]]:
-        """Numbers of the spoken samples that belong to any, by what ``key`` says of them, in its order."""
+        """Numbers of the spoken samples that ``belongs`` holds for, by what ``key`` says of them, in its order."""
         groups: dict[Any, list[int]] = {}
         for number, sample in enumerate(self.spoken):
             if belongs(sample):
