@@ -45,7 +45,7 @@ def engine(tiny_engine: Engine) -> Engine:
 
 
 def jobs(data: Path) -> list[Job]:
-    noise = (0.1 * np.random.default_rng(1).standard_normal(50_000)).astype(np.float32)
+    noise = (0.1 * np.random.default_rng(2).standard_normal(70_000)).astype(np.float32)
     return [
         FileJob(data / "en-librivox-sonnet-1.mp3", FIXED),
         FileJob(b"not audio", FIXED),

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+import torch
 import whisper
+from whisper.audio import HOP_LENGTH, N_FRAMES
 from whisper.model import ModelDimensions, Whisper
 
 from whisper_serve.engine import DecodingOptions
@@ -14,6 +16,12 @@ from whisper_serve.engine.engine import Audio
 from whisper_serve.engine.weights import Weights
 
 Reference = Callable[[Whisper, Audio, DecodingOptions], whisper.DecodingResult]
+
+
+def openai_mel(window: Audio, n_mels: int = 80) -> torch.Tensor:
+    """Of a window as openai-whisper's ``transcribe`` gives it to the model, shape (n_mels, 3000)."""
+    mel = whisper.log_mel_spectrogram(whisper.pad_or_trim(window), n_mels)
+    return whisper.pad_or_trim(mel[:, : len(window) // HOP_LENGTH], N_FRAMES)
 
 
 def openai_model(weights: Weights) -> Whisper:
@@ -37,7 +45,7 @@ def decode_reference() -> Reference:
     """openai-whisper's decoding of one window with one of our options."""
 
     def decode(model: Whisper, window: Audio, options: DecodingOptions) -> whisper.DecodingResult:
-        mel = whisper.log_mel_spectrogram(whisper.pad_or_trim(window), model.dims.n_mels)
+        mel = openai_mel(window, model.dims.n_mels)
         theirs = whisper.DecodingOptions(
             task=options.task,
             language=options.language,

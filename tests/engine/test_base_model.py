@@ -68,18 +68,18 @@ def test_a_window_is_heard_to_its_end(base_engine: Engine, clips: dict[str, Samp
 
 def test_who_speaks_after_the_first_is_heard_too(base_engine: Engine, clips: dict[str, Sample]) -> None:
     """Where the model would take the rest of a window for silence it goes on, and says what is there."""
-    names = ("en-librispeech-1089-134686-0001.flac", "en-jfk.mp3")
+    names = ("en-librispeech-1089-134686-0001.flac", "en-librispeech-61-70968-0000.flac")
     pause = np.zeros(SAMPLE_RATE // 2, np.float32)
     first, second = (clips[name] for name in names)
     window = np.concatenate([load_audio(first.path), pause, load_audio(second.path)])
     options = replace(GREEDY, language="en")
-    assert "ask" not in base_engine.decode([window], options)[0].text
+    assert "curtain" not in base_engine.decode([window], options)[0].text
     result = base_engine.transcribe([window], options)[0]
     assert len(result.decodings) == 1
     text = "".join(segment.text for segment in result.segments)
     assert error_rate(f"{first.transcript} {second.transcript}", text, "en").errors <= 2
     [unsure] = base_engine.transcribe([window], replace(options, spoken_to_end=False))
-    assert "ask" not in "".join(segment.text for segment in unsure.segments)
+    assert len(unsure.decodings) == 2, "it stopped where it wanted to, and the rest was decoded on its own"
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.003])

@@ -128,18 +128,15 @@ def test_sampling_depends_on_the_row_alone(tiny_engine: Engine, noises: Sequence
 def test_a_failing_window_is_decoded_again_at_the_next_temperatures(
     tiny_engine: Engine, noises: Sequence[Audio]
 ) -> None:
-    # No text is certain, so with a threshold of 0 every temperature is tried; without the check only the first is.
-    fallback = replace(
-        GREEDY,
-        temperatures=(0.0, 0.4, 1.0),
-        logprob_threshold=0.0,
-        no_speech_threshold=None,
-        compression_ratio_threshold=None,
-    )
-    patient = replace(fallback, logprob_threshold=None)
-    tried, single = tiny_engine.transcribe(noises[:2], [fallback, patient])
-    assert (tried.fallbacks, tried.decodings[0].temperature) == (2, 1.0)
-    assert (single.fallbacks, single.decodings[0].temperature) == (0, 0.0)
+    patient = replace(GREEDY, temperatures=(0.0, 0.4, 1.0), logprob_threshold=None, compression_ratio_threshold=None)
+    # No text is certain, so with a threshold of 0 all fail, and the likeliest is kept; of those that are all repetitive
+    # the last is.
+    unsure = replace(patient, logprob_threshold=0.0, no_speech_threshold=None)
+    repetitive = replace(patient, compression_ratio_threshold=0.0)
+    single, *tried = tiny_engine.transcribe([noises[1]] * 3, [patient, unsure, repetitive])
+    assert [one.fallbacks for one in (single, *tried)] == [0, 2, 2]
+    assert [one.decodings[0].temperature for one in (single, *tried)] == [0.0, 0.0, 1.0]
+    assert tried[0].decodings[0].tokens == single.decodings[0].tokens
 
 
 def test_log_probabilities_are_those_of_the_tokens(tiny_engine: Engine, noises: Sequence[Audio]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from whisper_serve.engine import DecodingOptions, DecodingResult
-from whisper_serve.engine.fallback import is_silence, needs_fallback
+from whisper_serve.engine.fallback import best_failed, is_silence, needs_fallback
 
 GOOD = DecodingResult((1,), (-0.2,), "good", "en", None, 0.0, -0.2, 1.2, 0.1, True)
 OPTIONS = DecodingOptions()
@@ -32,3 +32,14 @@ def test_thresholds_decide(changes: dict[str, float], options: DecodingOptions, 
     result = replace(GOOD, **changes)  # type: ignore[arg-type]
     assert needs_fallback(result, options) is again
     assert is_silence(result, options) is silent
+
+
+def test_of_texts_that_all_fail_the_likeliest_is_kept() -> None:
+    unsure = replace(GOOD, avg_logprob=-1.3)
+    wild = replace(GOOD, avg_logprob=-2.5, temperature=1.0)
+    circling = replace(GOOD, avg_logprob=-0.1, loops=True)
+    assert best_failed([circling, unsure, wild], OPTIONS) is unsure
+    assert best_failed([unsure, wild, circling], OPTIONS) is unsure
+    assert best_failed([circling, wild], replace(OPTIONS, compression_ratio_threshold=None)) is circling
+    last = replace(circling, avg_logprob=-0.5, temperature=1.0)
+    assert best_failed([circling, last], OPTIONS) is last

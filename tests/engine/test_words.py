@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from whisper.model import Whisper
 from whisper.timing import add_word_timestamps, find_alignment
 
+from tests.engine.conftest import openai_mel
 from tests.tiny import TINY
 from whisper_serve.engine import DecodedSegment, DecodingOptions, Engine, int8
 from whisper_serve.engine.alignment import Said, default_heads, running_median, token_times
@@ -44,7 +45,7 @@ def test_tokens_of_a_batch_begin_where_openai_whisper_says(
     found = token_times(tiny_engine.model, default_heads(TINY), audio, said, TOKENIZER.eot)
     theirs = whisper.tokenizer.get_tokenizer(True, language="en", task="transcribe")
     for row, (window, text) in enumerate(zip(windows, texts, strict=True)):
-        mel = whisper.log_mel_spectrogram(whisper.pad_or_trim(window))
+        mel = openai_mel(window)
         words = find_alignment(tiny_reference, theirs, list(text), mel, len(window) // 160)
         starts = np.cumsum([0, *(len(word.tokens) for word in words)])[: len(words) + 1]
         starts = starts[starts <= len(text)]
@@ -87,7 +88,7 @@ def test_words_of_real_speech_are_where_openai_whisper_hears_them(
             segments=theirs,
             model=base_reference,
             tokenizer=whisper.tokenizer.get_tokenizer(True, language=clip.language, task="transcribe"),
-            mel=whisper.log_mel_spectrogram(whisper.pad_or_trim(audio)),
+            mel=openai_mel(audio),
             num_frames=len(audio) // 160,
             last_speech_timestamp=0.0,
         )

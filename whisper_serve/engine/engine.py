@@ -32,7 +32,7 @@ from .devices import (
     resolve_graphs,
     resolve_precision,
 )
-from .fallback import needs_fallback
+from .fallback import best_failed, needs_fallback
 from .features import log_mel, pad_windows
 from .graph_decoding import GraphDecoder
 from .graphs import CudaGraphs, MakeGraphs
@@ -119,8 +119,9 @@ class Engine:
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
     def _encode(self, windows: Sequence[Audio]) -> Tensor:
-        mel = log_mel(pad_windows(windows, self.model.device), self.model.dims.n_mels)
-        audio = -(-max(map(len, windows)) // N_SAMPLES_PER_TOKEN)
+        lengths = [len(window) for window in windows]
+        mel = log_mel(pad_windows(windows, self.model.device), self.model.dims.n_mels, lengths)
+        audio = -(-max(lengths) // N_SAMPLES_PER_TOKEN)
         features: Tensor = self.model.encoder(mel.to(self.model.dtype), audio)
         return features
 
@@ -275,10 +276,14 @@ class Engine:
     def _accept(self, task: WindowTask, prompt: Prompt, sampled: Sampled, attempt: int) -> bool:
         """Add a decoding to the task, unless it is poor and there is another temperature to try."""
         decoding = decoding_of(task, prompt, sampled, self.tokenizer)
-        if attempt + 1 < len(task.options.temperatures) and needs_fallback(decoding, task.options):
-            task.fallbacks += 1
-            return False
+        if needs_fallback(decoding, task.options):
+            task.failed.append(decoding)
+            if attempt + 1 < len(task.options.temperatures):
+                task.fallbacks += 1
+                return False
+            decoding = best_failed(task.failed, task.options)
         task.decodings.append(decoding)
+        task.failed.clear()
         return True
 
     def _settle_languages(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .options import DecodingOptions
 from .results import DecodingResult
 
@@ -25,3 +27,12 @@ def needs_fallback(result: DecodingResult, options: DecodingOptions) -> bool:
     if improbable and options.no_speech_threshold is not None and result.no_speech_prob > options.no_speech_threshold:
         return False
     return improbable or is_repetitive(result, options)
+
+
+def best_failed(results: Sequence[DecodingResult], options: DecodingOptions) -> DecodingResult:
+    """What to keep if no temperature gave a text that passes: the likeliest that does not repeat itself, else the last.
+
+    openai-whisper keeps the last, which at a temperature of 1 may be anything.
+    """
+    others = [result for result in results if not is_repetitive(result, options)]
+    return max(others, key=lambda result: result.avg_logprob) if others else results[-1]

@@ -32,12 +32,14 @@ def pad_windows(windows: Sequence[npt.NDArray[np.float32]], device: torch.device
 
 
 @phase("mel")
-def log_mel(audio: torch.Tensor, n_mels: int) -> torch.Tensor:
-    """Log-mel spectrogram as Whisper was trained on (openai-whisper, ``log_mel_spectrogram``).
+def log_mel(audio: torch.Tensor, n_mels: int, lengths: Sequence[int]) -> torch.Tensor:
+    """Log-mel spectrogram as openai-whisper computes it (``log_mel_spectrogram``, ``pad_or_trim``).
 
     Args:
         audio: float32, 16 kHz, shape (windows, 480000).
         n_mels: 80, or 128 for large-v3 and turbo.
+        lengths: samples of each window that are not padding. What is behind them is 0 after scaling, as where
+            openai-whisper transcribes, and not what silence would be: texts are better for it.
 
     Returns:
         float32, shape (windows, n_mels, 3000); each window is scaled by its own loudest bin.
@@ -48,7 +50,10 @@ def log_mel(audio: torch.Tensor, n_mels: int) -> torch.Tensor:
     mel = mel_filters(audio.device, n_mels) @ power
     log_spec = mel.clamp_(min=MEL_FLOOR).log10_()
     loudest = log_spec.amax(dim=(-2, -1), keepdim=True)
-    return torch.maximum(log_spec, loudest - DYNAMIC_RANGE).add_(4.0).div_(4.0)
+    scaled = torch.maximum(log_spec, loudest - DYNAMIC_RANGE).add_(4.0).div_(4.0)
+    frames = torch.tensor(lengths).floor_divide_(HOP_LENGTH).to(audio.device, non_blocking=True)
+    padding = torch.arange(scaled.shape[-1], device=audio.device) >= frames[:, None]
+    return scaled.masked_fill_(padding[:, None], 0.0)
 
 
 __all__ = ["log_mel", "pad_windows"]

@@ -12,7 +12,9 @@ DEFAULT_SUPPRESSED: Final = (-1,)
 """Stands for the symbols that nobody speaks: openai-whisper's ``non_speech_tokens``."""
 
 FALLBACK_TEMPERATURES: Final = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-"""Temperatures tried in turn until a result passes the thresholds (Radford et al. 2022, section 4.5)."""
+"""Temperatures tried in turn until a result passes the thresholds (Radford et al. 2022, section 4.5).
+
+If none does, the likeliest that does not repeat itself is kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,12 +36,14 @@ class WindowTask:
     offset: float = 0.0
     fallbacks: int = 0
     segments: list[DecodedSegment] = field(default_factory=list)
+    failed: list[DecodingResult] = field(default_factory=list)
+    """Decodings at lower temperatures of what is to be decoded, which did not pass."""
     decodings: list[DecodingResult] = field(default_factory=list)
     dropped: list[DroppedSegment] = field(default_factory=list)
 
     def fresh(self) -> WindowTask:
         """The same window, of which nothing has been heard."""
-        return replace(self, segments=[], decodings=[], dropped=[])
+        return replace(self, segments=[], failed=[], decodings=[], dropped=[])
 
     @property
     def duration(self) -> float:
