@@ -55,7 +55,7 @@ def test_the_fast_decoder_decodes_to_the_tokens_of_plain_float32(
 
 @pytest.mark.slow
 @pytest.mark.weights
-@pytest.mark.parametrize(("compact", "tolerance"), [(False, 1e-4), (True, 1e-3)], ids=["plain", "compact"])
+@pytest.mark.parametrize(("compact", "tolerance"), [(False, 1e-4), (True, 2e-3)], ids=["plain", "compact"])
 def test_the_fast_decoder_hears_real_speech_as_plain_float32_does(
     base_weights: Weights, base_engine: Engine, clips: dict[str, Sample], compact: bool, tolerance: float
 ) -> None:
