@@ -21,7 +21,8 @@ Reference = Callable[[Whisper, Audio, DecodingOptions], whisper.DecodingResult]
 def openai_mel(window: Audio, n_mels: int = 80) -> torch.Tensor:
     """Of a window as openai-whisper's ``transcribe`` gives it to the model, shape (n_mels, 3000)."""
     mel = whisper.log_mel_spectrogram(whisper.pad_or_trim(window), n_mels)
-    return whisper.pad_or_trim(mel[:, : len(window) // HOP_LENGTH], N_FRAMES)
+    filled: torch.Tensor = whisper.pad_or_trim(mel[:, : len(window) // HOP_LENGTH], N_FRAMES)
+    return filled
 
 
 def openai_model(weights: Weights) -> Whisper:
