@@ -274,7 +274,10 @@ class Engine:
         return GraphDecoder(self.model, self.tokenizer, workspace, prompts)
 
     def _accept(self, task: WindowTask, prompt: Prompt, sampled: Sampled, attempt: int) -> bool:
-        """Add a decoding to the task, unless it is poor and there is another temperature to try."""
+        """Add a decoding to the task, unless it is poor and there is another temperature to try.
+
+        If all are poor, the best of them is added.
+        """
         decoding = decoding_of(task, prompt, sampled, self.tokenizer)
         if needs_fallback(decoding, task.options):
             task.failed.append(decoding)

@@ -37,7 +37,7 @@ class WindowTask:
     fallbacks: int = 0
     segments: list[DecodedSegment] = field(default_factory=list)
     failed: list[DecodingResult] = field(default_factory=list)
-    """Decodings at lower temperatures of what is to be decoded, which did not pass."""
+    """Decodings of what is to be decoded that did not pass, one a temperature."""
     decodings: list[DecodingResult] = field(default_factory=list)
     dropped: list[DroppedSegment] = field(default_factory=list)
 

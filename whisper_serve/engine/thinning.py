@@ -1,9 +1,9 @@
 """The padding behind a window's audio, thinned: for CPUs, on which the encoder is most of the work.
 
-A window is padded to 30 s, whatever its length. The encoder sees all places of the audio and of the first
-two seconds behind it, and of the rest each second, which counts for two in attention (proportional attention: Bolya
-et al. 2023, "Token Merging", section 3). So texts stay as they are: with much less padding Whisper loses its way, and
-each fourth place is too few already.
+A window is padded to 30 s, whatever its length. The encoder sees all places of the audio and of the first two seconds
+behind it, and of the rest each second, which counts for two in attention (proportional attention: Bolya et al. 2023,
+"Token Merging", section 3). So texts stay as they are: with much less padding Whisper loses its way, and each fourth
+place is too few already.
 """
 
 from __future__ import annotations
