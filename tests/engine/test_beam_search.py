@@ -21,6 +21,7 @@ from whisper_serve.engine import DecodingOptions, Engine
 from whisper_serve.engine.batch_size import windows_at_once
 from whisper_serve.engine.beam_search import Beam, BeamSearch, Step
 from whisper_serve.engine.engine import Audio
+from whisper_serve.engine.options import Attempt
 from whisper_serve.engine.shared_cache import SharedCache
 from whisper_serve.engine.strategy import Strategy, likeliest
 from whisper_serve.engine.weights import Weights
@@ -207,20 +208,33 @@ def test_the_likeliest_is_that_of_openai_whisper(texts: list[tuple[int, float]],
 
 
 @pytest.mark.parametrize(
-    ("changes", "temperature", "expected"),
+    ("changes", "attempt", "expected"),
     [
-        ({}, 0.0, Strategy()),
-        ({"beam_size": 5}, 0.0, Strategy(5, beams=True)),
-        ({"beam_size": 5}, 0.2, Strategy()),
-        ({"best_of": 5}, 0.0, Strategy()),
-        ({"best_of": 5}, 0.2, Strategy(5)),
-        ({"beam_size": 1}, 0.0, Strategy()),
-        ({"beam_size": 2, "patience": 0.5}, 0.0, Strategy(2, beams=True)),
-        ({"beam_size": 1, "patience": 2.0}, 0.0, Strategy(1, beams=True)),
+        ({}, Attempt(0), Strategy()),
+        ({}, Attempt(0, 5), Strategy(5, beams=True)),
+        ({"best_of": 5}, Attempt(0), Strategy()),
+        ({"best_of": 5}, Attempt(0.2), Strategy(5)),
+        ({}, Attempt(0, 1), Strategy()),
+        ({"beam_size": 2, "patience": 0.5}, Attempt(0, 2), Strategy(2, beams=True)),
+        ({"beam_size": 1, "patience": 2.0}, Attempt(0, 1), Strategy(1, beams=True)),
     ],
 )
-def test_strategies(changes: dict[str, Any], temperature: float, expected: Strategy) -> None:
-    assert Strategy.of(DecodingOptions(**changes), temperature) == expected
+def test_strategies(changes: dict[str, Any], attempt: Attempt, expected: Strategy) -> None:
+    assert Strategy.of(DecodingOptions(**changes), attempt) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, [Attempt(0), Attempt(0, 5), Attempt(0.2), Attempt(1)]),
+        ({"fallback_beam_size": None}, [Attempt(0), Attempt(0.2), Attempt(1)]),
+        ({"beam_size": 3}, [Attempt(0, 3), Attempt(0.2), Attempt(1)]),
+        ({"temperatures": (0.0,)}, [Attempt(0)]),
+        ({"temperatures": (0.5,)}, [Attempt(0.5)]),
+    ],
+)
+def test_what_fails_greedily_is_searched_before_it_is_sampled(changes: dict[str, Any], expected: list[Attempt]) -> None:
+    assert list(DecodingOptions(**{"temperatures": (0.0, 0.2, 1.0), **changes}).attempts) == expected
 
 
 @pytest.mark.parametrize(
@@ -228,6 +242,7 @@ def test_strategies(changes: dict[str, Any], temperature: float, expected: Strat
     [
         ({"beam_size": 0}, "beam_size must be at least 1"),
         ({"best_of": -1}, "best_of must be at least 1"),
+        ({"fallback_beam_size": 0}, "fallback_beam_size must be at least 1"),
         ({"beam_size": 2, "patience": 0.0}, "patience must be above 0"),
         ({"beam_size": 2, "patience": float("nan")}, "patience must be above 0"),
         ({"beam_size": 2, "length_penalty": 1.1}, "length_penalty must lie between 0 and 1"),

@@ -125,18 +125,23 @@ def test_sampling_depends_on_the_row_alone(tiny_engine: Engine, noises: Sequence
     assert alone.temperature == 0.8
 
 
-def test_a_failing_window_is_decoded_again_at_the_next_temperatures(
+def test_a_failing_window_is_searched_and_then_decoded_at_the_next_temperatures(
     tiny_engine: Engine, noises: Sequence[Audio]
 ) -> None:
     patient = replace(GREEDY, temperatures=(0.0, 0.4, 1.0), logprob_threshold=None, compression_ratio_threshold=None)
-    # No text is certain, so with a threshold of 0 all fail, and the likeliest is kept; of those that are all repetitive
-    # the last is.
+    # No text is certain, so with a threshold of 0 all fail, and the likeliest is kept; of those that all repeat
+    # themselves, which are not searched, the last is.
     unsure = replace(patient, logprob_threshold=0.0, no_speech_threshold=None)
+    sampled = replace(unsure, fallback_beam_size=None)
     repetitive = replace(patient, compression_ratio_threshold=0.0)
-    single, *tried = tiny_engine.transcribe([noises[1]] * 3, [patient, unsure, repetitive])
-    assert [one.fallbacks for one in (single, *tried)] == [0, 2, 2]
-    assert [one.decodings[0].temperature for one in (single, *tried)] == [0.0, 0.0, 1.0]
-    assert tried[0].decodings[0].tokens == single.decodings[0].tokens
+    single, *tried = tiny_engine.transcribe([noises[1]] * 4, [patient, unsure, sampled, repetitive])
+    assert [one.fallbacks for one in (single, *tried)] == [0, 3, 2, 2]
+    assert [one.decodings[0].temperature for one in (single, *tried)] == [0.0, 0.0, 0.0, 1.0]
+    [searched] = tiny_engine.transcribe([noises[1]], replace(unsure, temperatures=(0.0,), beam_size=5))
+    greedy, found = single.decodings[0], searched.decodings[0]
+    assert greedy.tokens != found.tokens
+    assert tried[0].decodings[0].tokens == max(greedy, found, key=lambda one: one.avg_logprob).tokens
+    assert tried[1].decodings[0].tokens == greedy.tokens
 
 
 def test_log_probabilities_are_those_of_the_tokens(tiny_engine: Engine, noises: Sequence[Audio]) -> None:

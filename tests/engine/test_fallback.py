@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from whisper_serve.engine import DecodingOptions, DecodingResult
-from whisper_serve.engine.fallback import best_failed, is_silence, needs_fallback
+from whisper_serve.engine.fallback import best_failed, is_silence, needs_fallback, next_attempt
 
 GOOD = DecodingResult((1,), (-0.2,), "good", "en", None, 0.0, -0.2, 1.2, 0.1, True)
 OPTIONS = DecodingOptions()
@@ -43,3 +43,18 @@ def test_of_texts_that_all_fail_the_likeliest_is_kept() -> None:
     assert best_failed([circling, wild], replace(OPTIONS, compression_ratio_threshold=None)) is circling
     last = replace(circling, avg_logprob=-0.5, temperature=1.0)
     assert best_failed([circling, last], OPTIONS) is last
+
+
+@pytest.mark.parametrize(
+    ("changes", "tried"),
+    [
+        ({"avg_logprob": -1.5}, [0, 1, 2, 3]),
+        ({"loops": True}, [0, 2, 3]),
+        ({"compression_ratio": 3.0}, [0, 2, 3]),
+    ],
+)
+def test_what_repeats_itself_is_not_searched(changes: dict[str, float], tried: list[int]) -> None:
+    options = replace(OPTIONS, temperatures=(0.0, 0.4, 1.0))
+    failed = replace(GOOD, **changes)  # type: ignore[arg-type]
+    assert [next_attempt(attempt, failed, options) for attempt in tried] == [*tried[1:], None]
+    assert next_attempt(0, failed, replace(options, temperatures=(0.0,))) is None

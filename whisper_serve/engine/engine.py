@@ -32,7 +32,7 @@ from .devices import (
     resolve_graphs,
     resolve_precision,
 )
-from .fallback import best_failed, needs_fallback
+from .fallback import best_failed, needs_fallback, next_attempt
 from .features import log_mel, pad_windows
 from .graph_decoding import GraphDecoder
 from .graphs import CudaGraphs, MakeGraphs
@@ -225,32 +225,28 @@ class Engine:
         with lease as workspace:
             cache = self._settle_languages(tasks, groups, features, workspace)
             waiting = list(range(len(tasks)))
-            attempt = 0
             while waiting:
                 failed = []
-                for strategy, rows in self._parts(tasks, waiting, attempt):
+                for strategy, rows in self._parts(tasks, waiting):
                     if cache is None or len(rows) < len(tasks):
                         cache = None  # Its memory is for the next one.
                         cache = self._cache(features if len(rows) == len(tasks) else features[rows], workspace)
                     if shared is None and len(rows) == len(tasks):
                         shared = cache.shared(rows)
-                    prompts = [self._prompt(tasks[i], attempt) for i in rows]
+                    prompts = [self._prompt(tasks[i]) for i in rows]
                     sampled = self._decoder(strategy, cache, prompts, workspace).run()
                     cache = None
                     tried = zip(rows, prompts, sampled, strict=True)
-                    failed += [i for i, prompt, one in tried if not self._accept(tasks[i], prompt, one, attempt)]
+                    failed += [i for i, prompt, one in tried if not self._accept(tasks[i], prompt, one)]
                 waiting = sorted(failed)
-                attempt += 1
         return BatchAudio(features, shared)
 
-    def _parts(
-        self, tasks: Sequence[WindowTask], waiting: Sequence[int], attempt: int
-    ) -> Iterator[tuple[Strategy, list[int]]]:
+    def _parts(self, tasks: Sequence[WindowTask], waiting: Sequence[int]) -> Iterator[tuple[Strategy, list[int]]]:
         """The tasks that are decoded together: those of the same strategy, as many as memory is meant for."""
         by_strategy: dict[Strategy, list[int]] = {}
         for i in waiting:
             options = tasks[i].options
-            by_strategy.setdefault(Strategy.of(options, options.temperatures[attempt]), []).append(i)
+            by_strategy.setdefault(Strategy.of(options, options.attempts[tasks[i].attempt]), []).append(i)
         for strategy, rows in by_strategy.items():
             most = windows_at_once(self.model.dims, self.model.dtype.itemsize, self.batch_size, strategy.width)
             for first in range(0, len(rows), most):
@@ -273,20 +269,23 @@ class Engine:
             return GreedyDecoder(self.model, self.tokenizer, cache, prompts, suppress_tokens=strategy.suppress_tokens)
         return GraphDecoder(self.model, self.tokenizer, workspace, prompts)
 
-    def _accept(self, task: WindowTask, prompt: Prompt, sampled: Sampled, attempt: int) -> bool:
-        """Add a decoding to the task, unless it is poor and there is another temperature to try.
+    def _accept(self, task: WindowTask, prompt: Prompt, sampled: Sampled) -> bool:
+        """Add a decoding to the task, unless it is poor and there is another way to try.
 
         If all are poor, the best of them is added.
         """
         decoding = decoding_of(task, prompt, sampled, self.tokenizer)
         if needs_fallback(decoding, task.options):
             task.failed.append(decoding)
-            if attempt + 1 < len(task.options.temperatures):
+            following = next_attempt(task.attempt, decoding, task.options)
+            if following is not None:
+                task.attempt = following
                 task.fallbacks += 1
                 return False
             decoding = best_failed(task.failed, task.options)
         task.decodings.append(decoding)
         task.failed.clear()
+        task.attempt = 0
         return True
 
     def _settle_languages(
@@ -309,17 +308,17 @@ class Engine:
             tasks[i].language_probability = detection.probabilities[detection.language]
         return cache
 
-    def _prompt(self, task: WindowTask, attempt: int) -> Prompt:
+    def _prompt(self, task: WindowTask) -> Prompt:
         options = task.options
         tokens = self.tokenizer.initial_tokens(options, task.language)
         reach = task.duration - SHORTEST_REMAINDER if options.spoken_to_end else 0.0
         return Prompt(
             tokens=tokens,
             sot_index=tokens.index(self.tokenizer.sot),
-            temperature=options.temperatures[attempt],
+            temperature=options.attempts[task.attempt].temperature,
             timestamps=options.timestamps,
             max_tokens=options.max_tokens or self.model.dims.n_text_ctx // 2,
-            seed=attempt,
+            seed=len(task.failed),
             draft=() if task.decodings else self.tokenizer.known(options.draft_tokens),
             patience=options.patience,
             length_penalty=options.length_penalty,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 Task = Literal["transcribe", "translate"]
 
@@ -15,6 +15,13 @@ FALLBACK_TEMPERATURES: Final = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Temperatures tried in turn until a result passes the thresholds (Radford et al. 2022, section 4.5).
 
 If none does, the likeliest that does not repeat itself is kept."""
+
+
+class Attempt(NamedTuple):
+    """One way to decode a window."""
+
+    temperature: float
+    beam_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,9 @@ class DecodingOptions:
     """Sampling temperatures, tried in turn; 0 is greedy, or beam search."""
     beam_size: int | None = None
     """How many beams are searched at temperature 0; ``None`` is greedy."""
+    fallback_beam_size: int | None = 5
+    """How many beams are searched after greedy decoding failed, before a temperature above 0 is tried; ``None``: no
+    search. What is improbable is better searched for than sampled."""
     best_of: int | None = None
     """How many samples the best is taken of at temperatures above 0; ``None`` is one."""
     patience: float | None = None
@@ -69,6 +79,14 @@ class DecodingOptions:
     no_speech_threshold: float | None = 0.6
     """A no-speech probability above this, together with a failed log-probability, means silence."""
 
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """How to decode a window, in turn, until a result passes the thresholds."""
+        attempts = [Attempt(each, None if each else self.beam_size) for each in self.temperatures]
+        if len(attempts) > 1 and attempts[0] == Attempt(0) and self.fallback_beam_size is not None:
+            attempts.insert(1, Attempt(0, self.fallback_beam_size))
+        return tuple(attempts)
+
     def __post_init__(self) -> None:
         if self.task not in ("transcribe", "translate"):
             raise ValueError(f"task must be 'transcribe' or 'translate', not {self.task!r}")
@@ -82,7 +100,7 @@ class DecodingOptions:
         self._check_strategy()
 
     def _check_strategy(self) -> None:
-        for name in ("beam_size", "best_of"):
+        for name in ("beam_size", "fallback_beam_size", "best_of"):
             if (number := getattr(self, name)) is not None and number < 1:
                 raise ValueError(f"{name} must be at least 1, not {number}")
         if self.patience is not None and not 0 < self.patience < math.inf:

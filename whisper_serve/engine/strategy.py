@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from .options import DEFAULT_SUPPRESSED, DecodingOptions
+from .options import DEFAULT_SUPPRESSED, Attempt, DecodingOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +20,11 @@ class Strategy:
     suppress_tokens: tuple[int, ...] = DEFAULT_SUPPRESSED
 
     @classmethod
-    def of(cls, options: DecodingOptions, temperature: float) -> Strategy:
+    def of(cls, options: DecodingOptions, attempt: Attempt) -> Strategy:
         """As openai-whisper: beams at temperature 0, so many samples above."""
-        if temperature > 0:
+        if attempt.temperature > 0:
             return cls(options.best_of or 1, False, options.suppress_tokens)
-        width = options.beam_size or 1
+        width = attempt.beam_size or 1
         # A single beam that stops at its first end of text is greedy.
         return cls(width, width > 1 or max_candidates(width, options.patience) > 1, options.suppress_tokens)
 

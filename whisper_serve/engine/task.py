@@ -34,10 +34,12 @@ class WindowTask:
     """The options' language, or the one that was detected."""
     language_probability: float | None = None
     offset: float = 0.0
+    attempt: int = 0
+    """Which of the options' attempts comes next."""
     fallbacks: int = 0
     segments: list[DecodedSegment] = field(default_factory=list)
     failed: list[DecodingResult] = field(default_factory=list)
-    """Decodings of what is to be decoded that did not pass, one a temperature."""
+    """Decodings of what is to be decoded that did not pass, one an attempt."""
     decodings: list[DecodingResult] = field(default_factory=list)
     dropped: list[DroppedSegment] = field(default_factory=list)
 
