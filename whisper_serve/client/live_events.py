@@ -22,6 +22,7 @@ class LiveSettings:
     endpointing_ms: int = 600
     model: str | None = None
     condition_on_previous_text: bool = False
+    beam_size: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """All that is set."""

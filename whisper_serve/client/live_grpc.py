@@ -106,6 +106,7 @@ def _config(settings: LiveSettings) -> speech_pb2.StreamingRecognitionConfig:
             prompt=settings.prompt or "",
             word_timestamps=settings.words,
             condition_on_previous_text=settings.condition_on_previous_text,
+            beam_size=settings.beam_size,
             vad=speech_pb2.VadOptions(silence_duration_ms=settings.endpointing_ms),
         ),
     )

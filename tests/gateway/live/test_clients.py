@@ -45,7 +45,9 @@ def chunks(data: bytes = PCM, size: int = 8000) -> Iterator[bytes]:
 
 
 def test_a_stream_is_heard(served: Served, url: str) -> None:
-    settings = LiveSettings(language="en", prompt="Names.", interim_results=False, condition_on_previous_text=True)
+    settings = LiveSettings(
+        language="en", prompt="Names.", interim_results=False, condition_on_previous_text=True, beam_size=3
+    )
     events = list(listen(url, chunks(), settings))
     finals = [event for event in events if event.type == "final"]
     assert [event.utterance for event in finals] == [0, 1, 2]
@@ -55,7 +57,7 @@ def test_a_stream_is_heard(served: Served, url: str) -> None:
     assert events[-1].type == "done"
     assert events[-1].duration == pytest.approx(11.0, abs=0.01)
     asked = served.pipeline.model.asked[0].options
-    assert (asked.language, asked.prompt) == ("en", "Names.")
+    assert (asked.language, asked.prompt, asked.beam_size) == ("en", "Names.", 3)
     assert served.pipeline.model.asked[-1].options.prompt == f"Names. {finals[0].text} {finals[1].text}"
 
 

@@ -73,13 +73,15 @@ def test_audio_becomes_events(served: Served) -> None:
 
 def test_the_first_message_may_bring_the_settings(served: Served) -> None:
     with open_socket(served, prompt="From the query.", interim_results="false") as socket:
-        socket.send(json.dumps({"type": "config", "prompt": "Names.", "sample_rate": 8000, "words": True}))
+        socket.send(
+            json.dumps({"type": "config", "prompt": "Names.", "sample_rate": 8000, "words": True, "beam_size": 3})
+        )
         socket.send((JFK[::2] * 32767).astype("<i2").tobytes())
         socket.send(END)
         events, code = closed_with(socket)
     assert (code, events[-1]["type"], events[-1]["duration"]) == (1000, "done", pytest.approx(11.0, abs=0.05))
     options = served.pipeline.model.asked[0].options
-    assert (options.prompt, options.word_timestamps) == ("Names.", True)
+    assert (options.prompt, options.word_timestamps, options.beam_size) == ("Names.", True, 3)
 
 
 @pytest.mark.parametrize("container", ["webm", "ogg"])

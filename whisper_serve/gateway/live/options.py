@@ -62,6 +62,7 @@ class LiveOptions:
             language=_language(given),
             prompt=_text(given, "prompt"),
             word_timestamps=_flag(given, "words", False),
+            beam_size=_integer(given, "beam_size", 0) if "beam_size" in given else None,
         )
         pause = _integer(given, "endpointing_ms", DEFAULT_VAD.min_silence_ms)
         _check_range("endpointing_ms", pause, PAUSES, "milliseconds")

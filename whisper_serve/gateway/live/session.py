@@ -206,7 +206,7 @@ class LiveSession:
 
     async def _finish(self, ended: _Ended) -> None:
         utterance = ended.utterance
-        window = await (ended.text or self._understand(utterance, words=self._words, waited=True))
+        window = await (ended.text or self._understand(utterance, whole=True, waited=True))
         self._context.learn(window, utterance.end)
         transcript = merge(
             [(utterance.start, window)],
@@ -230,10 +230,10 @@ class LiveSession:
         return self._options.window.word_timestamps
 
     async def _understand_so_far(self, utterance: Utterance, whole: bool) -> WindowTranscript:
-        return await self._understand(utterance, words=whole and self._words, waited=False)
+        return await self._understand(utterance, whole=whole, waited=False)
 
-    async def _understand(self, utterance: Utterance, *, words: bool, waited: bool) -> WindowTranscript:
-        options = self._context.options_for(utterance, words=words)
+    async def _understand(self, utterance: Utterance, *, whole: bool, waited: bool) -> WindowTranscript:
+        options = self._context.options_for(utterance, whole=whole)
         window = await self._resources.send(utterance, options, waited=waited)
         self._context.hear(utterance, window)
         return without_phantoms(window, utterance.duration, searched=True)
