@@ -84,7 +84,7 @@ _DECODING: Final[Schema] = {
         "minimum": 0,
         "maximum": 1,
         "default": 0,
-        "description": "0 raises it by itself where a result is bad.",
+        "description": "0 searches with beams where a result is improbable, and is raised where that fails.",
     },
     "response_format": {
         "type": "string",
