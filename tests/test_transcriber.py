@@ -353,10 +353,19 @@ def test_temperature_zero_means_fallback(temperature: float, tried: tuple[float,
 
 def test_what_is_asked_of_texts_goes_to_the_engine() -> None:
     asked = WindowOptions(
-        hotwords="Nemo", beam_size=5, best_of=3, patience=2.0, length_penalty=0.6, suppress_tokens=(-1, 7)
-    )
+        hotwords="Nemo", beam_size=5, best_of=3, patience=2.0, length_penalty=0.6, suppress_tokens=(-1, 7),
+        search_threshold=-0.4,
+    )  # fmt: skip
     decoding = decoding_options(asked)
-    for name in ("hotwords", "beam_size", "best_of", "patience", "length_penalty", "suppress_tokens"):
+    for name in (
+        "hotwords",
+        "beam_size",
+        "best_of",
+        "patience",
+        "length_penalty",
+        "suppress_tokens",
+        "search_threshold",
+    ):
         assert getattr(decoding, name) == getattr(asked, name)
     assert decoding_options(WindowOptions()).suppress_tokens == (-1,)
     assert decoding_options(WindowOptions(temperature=0.5, best_of=3)).temperatures == (0.5,)

@@ -34,6 +34,7 @@ OPTIONS = st.builds(
     hotwords=st.none() | st.text(max_size=50),
     best_of=st.none() | st.integers(1, 10),
     suppress_tokens=st.none() | st.lists(st.integers(-1, 50_256), max_size=5).map(tuple),
+    search_threshold=st.none() | st.floats(-10, 0),
     draft_tokens=st.none() | st.lists(st.integers(0, 51_865), max_size=5).map(tuple),
 ) | st.builds(
     WindowOptions,
@@ -150,6 +151,8 @@ def test_too_long_a_window_is_refused_before_it_is_sent() -> None:
         ({"suppress_tokens": [50_257]}, "suppress_tokens"),
         ({"suppress_tokens": [1.0]}, "suppress_tokens"),
         ({"suppress_tokens": [1] * 1_001}, "suppress_tokens"),
+        ({"search_threshold": 0.1}, "search_threshold"),
+        ({"search_threshold": "low"}, "search_threshold"),
         ({"draft_tokens": "1"}, "draft_tokens"),
         ({"draft_tokens": [1.0]}, "draft_tokens"),
         ({"draft_tokens": [1] * 449}, "draft_tokens"),

@@ -266,6 +266,7 @@ def decoding_options(options: WindowOptions) -> DecodingOptions:
         word_timestamps=options.word_timestamps,
         hotwords=options.hotwords,
         beam_size=options.beam_size,
+        search_threshold=options.search_threshold,
         best_of=options.best_of,
         patience=options.patience,
         length_penalty=options.length_penalty,

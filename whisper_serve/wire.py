@@ -104,6 +104,8 @@ class WindowOptions:
     """Above 0, up to 10: a search ends once ``beam_size`` times this many texts have ended; ``None`` is 1."""
     length_penalty: float | None = None
     """0 to 1, how much length counts where texts are compared (Wu et al. 2016); ``None`` compares means a token."""
+    search_threshold: float | None = None
+    """At most 0: a greedy text whose mean log-probability is below this is searched for like one that fails."""
     spoken_to_end: bool = True
     """Whether the window was cut around speech, so that a text that stops earlier is not all of it."""
     draft_tokens: tuple[int, ...] | None = None
@@ -136,6 +138,9 @@ class WindowOptions:
             )
         if penalty is not None and not (_is_number(penalty) and 0 <= penalty <= 1):
             raise InvalidOption("length_penalty", f"length_penalty must be a number from 0 to 1, not {penalty!r}")
+        below = self.search_threshold
+        if below is not None and not (_is_number(below) and below <= 0):
+            raise InvalidOption("search_threshold", f"search_threshold must be a number up to 0, not {below!r}")
         _check_tokens("suppress_tokens", tokens)
         _check_draft("draft_tokens", self.draft_tokens)
         if self.beam_size is not None and self.temperature > 0:

@@ -226,7 +226,7 @@ def test_strategies(changes: dict[str, Any], attempt: Attempt, expected: Strateg
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({}, [Attempt(0), Attempt(0, 5), Attempt(0.2), Attempt(1)]),
+        ({}, [Attempt(0), Attempt(0, 2), Attempt(0.2), Attempt(1)]),
         ({"fallback_beam_size": None}, [Attempt(0), Attempt(0.2), Attempt(1)]),
         ({"beam_size": 3}, [Attempt(0, 3), Attempt(0.2), Attempt(1)]),
         ({"temperatures": (0.0,)}, [Attempt(0)]),

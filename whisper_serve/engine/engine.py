@@ -32,7 +32,7 @@ from .devices import (
     resolve_graphs,
     resolve_precision,
 )
-from .fallback import best_failed, needs_fallback, next_attempt
+from .fallback import best_decoding, next_attempt
 from .features import log_mel, pad_windows
 from .graph_decoding import GraphDecoder
 from .graphs import CudaGraphs, MakeGraphs
@@ -270,21 +270,15 @@ class Engine:
         return GraphDecoder(self.model, self.tokenizer, workspace, prompts)
 
     def _accept(self, task: WindowTask, prompt: Prompt, sampled: Sampled) -> bool:
-        """Add a decoding to the task, unless it is poor and there is another way to try.
-
-        If all are poor, the best of them is added.
-        """
-        decoding = decoding_of(task, prompt, sampled, self.tokenizer)
-        if needs_fallback(decoding, task.options):
-            task.failed.append(decoding)
-            following = next_attempt(task.attempt, decoding, task.options)
-            if following is not None:
-                task.attempt = following
-                task.fallbacks += 1
-                return False
-            decoding = best_failed(task.failed, task.options)
-        task.decodings.append(decoding)
-        task.failed.clear()
+        """Whether this is the last attempt, after which the best decoding is added to the task."""
+        task.tried.append(decoding_of(task, prompt, sampled, self.tokenizer))
+        following = next_attempt(task.attempt, task.tried, task.options)
+        if following is not None:
+            task.attempt = following
+            task.fallbacks += 1
+            return False
+        task.decodings.append(best_decoding(task.tried, task.options))
+        task.tried.clear()
         task.attempt = 0
         return True
 
@@ -318,7 +312,7 @@ class Engine:
             temperature=options.attempts[task.attempt].temperature,
             timestamps=options.timestamps,
             max_tokens=options.max_tokens or self.model.dims.n_text_ctx // 2,
-            seed=len(task.failed),
+            seed=len(task.tried),
             draft=() if task.decodings else self.tokenizer.known(options.draft_tokens),
             patience=options.patience,
             length_penalty=options.length_penalty,

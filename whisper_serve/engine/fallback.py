@@ -29,20 +29,33 @@ def needs_fallback(result: DecodingResult, options: DecodingOptions) -> bool:
     return improbable or is_repetitive(result, options)
 
 
-def next_attempt(attempt: int, failed: DecodingResult, options: DecodingOptions) -> int | None:
-    """Which of the options' attempts comes after one that failed; None after the last.
+def next_attempt(attempt: int, tried: Sequence[DecodingResult], options: DecodingOptions) -> int | None:
+    """Which of the options' attempts comes after the last one tried; None where there is a result to keep.
 
     A text that repeats itself is likely, which is what it fails for: it is not searched for one more likely.
     """
+    *earlier, newest = tried
     following = options.attempts[attempt + 1 :]
-    skipped = 1 if following and following[0].beam_size and is_repetitive(failed, options) else 0
+    search = 1 if following and following[0].beam_size else 0
+    if not needs_fallback(newest, options):
+        return attempt + 1 if search and _is_unsure(newest, options) else None
+    if not all(needs_fallback(one, options) for one in earlier):
+        return None
+    skipped = search if is_repetitive(newest, options) else 0
     return attempt + 1 + skipped if len(following) > skipped else None
 
 
-def best_failed(results: Sequence[DecodingResult], options: DecodingOptions) -> DecodingResult:
-    """What to keep if no attempt gave a text that passes: the likeliest that does not repeat itself, else the last.
+def _is_unsure(result: DecodingResult, options: DecodingOptions) -> bool:
+    threshold = options.search_threshold
+    return threshold is not None and result.avg_logprob < threshold and not is_silence(result, options)
 
-    openai-whisper keeps the last, which at a temperature of 1 may be anything.
+
+def best_decoding(tried: Sequence[DecodingResult], options: DecodingOptions) -> DecodingResult:
+    """The likeliest that passes; if none does, the likeliest that does not repeat itself, else the last.
+
+    openai-whisper keeps the last then, which at a temperature of 1 may be anything.
     """
-    others = [result for result in results if not is_repetitive(result, options)]
-    return max(others, key=lambda result: result.avg_logprob) if others else results[-1]
+    for is_bad in (needs_fallback, is_repetitive):
+        if good := [one for one in tried if not is_bad(one, options)]:
+            return max(good, key=lambda one: one.avg_logprob)
+    return tried[-1]

@@ -46,9 +46,12 @@ class DecodingOptions:
     """Sampling temperatures, tried in turn; 0 is greedy, or beam search."""
     beam_size: int | None = None
     """How many beams are searched at temperature 0; ``None`` is greedy."""
-    fallback_beam_size: int | None = 5
+    fallback_beam_size: int | None = 2
     """How many beams are searched after greedy decoding failed, before a temperature above 0 is tried; ``None``: no
-    search. What is improbable is better searched for than sampled."""
+    search. What is improbable is better searched for than sampled; more than two beams found nothing better."""
+    search_threshold: float | None = None
+    """A greedy text whose mean log-probability a token is below this is searched for like one that failed, and the
+    likelier of both is kept; ``None``: only what failed is."""
     best_of: int | None = None
     """How many samples the best is taken of at temperatures above 0; ``None`` is one."""
     patience: float | None = None

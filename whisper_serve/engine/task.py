@@ -38,14 +38,14 @@ class WindowTask:
     """Which of the options' attempts comes next."""
     fallbacks: int = 0
     segments: list[DecodedSegment] = field(default_factory=list)
-    failed: list[DecodingResult] = field(default_factory=list)
-    """Decodings of what is to be decoded that did not pass, one an attempt."""
+    tried: list[DecodingResult] = field(default_factory=list)
+    """Decodings of what is to be decoded now, one an attempt."""
     decodings: list[DecodingResult] = field(default_factory=list)
     dropped: list[DroppedSegment] = field(default_factory=list)
 
     def fresh(self) -> WindowTask:
         """The same window, of which nothing has been heard."""
-        return replace(self, segments=[], failed=[], decodings=[], dropped=[])
+        return replace(self, segments=[], tried=[], decodings=[], dropped=[])
 
     @property
     def duration(self) -> float:

@@ -147,7 +147,7 @@ async def test_where_speech_goes_on_after_a_pause_its_text_was_an_interim_result
 
 
 @in_loop
-async def test_what_was_heard_so_far_is_the_draft_of_the_next_interim_text_and_final_ones_are_searched() -> None:
+async def test_what_was_heard_so_far_is_the_draft_of_the_rest_and_unsure_final_texts_are_searched() -> None:
     async with rig() as it:
         it.model.tokens = lambda asked: (50364, round(10 * asked.seconds))
         await it.say(2.5)
@@ -156,18 +156,8 @@ async def test_what_was_heard_so_far_is_the_draft_of_the_next_interim_text_and_f
         await it.say(0.5)
         await it.finish()
         options = [asked.options for asked in it.model.asked]
-        assert [each.draft_tokens for each in options] == [None, (50364, 11), None, None]
-        assert [each.beam_size for each in options] == [None, None, 2, 2]
-
-
-@in_loop
-@pytest.mark.parametrize("asked", [WindowOptions(beam_size=1), WindowOptions(temperature=0.4)])
-async def test_a_search_or_temperature_that_is_asked_for_holds_for_all_texts(asked: WindowOptions) -> None:
-    async with rig(LiveOptions(window=asked)) as it:
-        await it.say(2.5)
-        await it.finish()
-        assert len(it.model.asked) == 3
-        assert {each.options.beam_size for each in it.model.asked} == {asked.beam_size}
+        assert [each.draft_tokens for each in options] == [None, (50364, 11), (50364, 22), None]
+        assert [each.search_threshold for each in options] == [None, None, -0.4, -0.4]
 
 
 @in_loop

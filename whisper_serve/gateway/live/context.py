@@ -15,8 +15,9 @@ PROMPT_SECONDS: Final = 10.0
 """Longer ago, what was said before is another matter."""
 SURE: Final = 0.8
 """A language found with this probability holds for the rest of the stream."""
-FINAL_BEAMS: Final = 2
-"""Texts followed of a whole utterance: a few words alone are easily misheard where only one is."""
+UNSURE: Final = -0.4
+"""A whole utterance whose text has a mean log-probability a token below this is searched for: a few words alone are
+easily misheard where only one text is followed."""
 
 
 class LiveContext:
@@ -33,15 +34,18 @@ class LiveContext:
         self._draft: tuple[int, ...] = ()
 
     def options_for(self, utterance: Utterance, *, whole: bool) -> WindowOptions:
-        """Of an utterance that is over, or of what has come of it: that is heard greedily, and without words' times."""
+        """Of an utterance that is over, or of what has come of it: then any text will do, without words' times."""
         before = self._text if self._conditioned and utterance.start - self._end <= PROMPT_SECONDS else ""
         parts = [part for part in (self._options.prompt, before) if part]
         prompt = " ".join(parts)[-MAX_PROMPT_CHARACTERS:] if parts else None
-        options = replace(self._options, language=self._language, prompt=prompt)
-        if not whole:
-            draft = self._draft if utterance.number == self._number else ()
-            return replace(options, word_timestamps=False, draft_tokens=draft or None)
-        return options if options.beam_size or options.temperature else replace(options, beam_size=FINAL_BEAMS)
+        return replace(
+            self._options,
+            language=self._language,
+            prompt=prompt,
+            word_timestamps=whole and self._options.word_timestamps,
+            search_threshold=UNSURE if whole else None,
+            draft_tokens=self._draft or None if utterance.number == self._number else None,
+        )
 
     def hear(self, utterance: Utterance, window: WindowTranscript) -> None:
         """An utterance was understood as far as it has come: that is the draft of what is understood of it next."""
