@@ -230,7 +230,8 @@ class Engine:
                 for strategy, rows in self._parts(tasks, waiting):
                     if cache is None or len(rows) < len(tasks):
                         cache = None  # Its memory is for the next one.
-                        cache = self._cache(features if len(rows) == len(tasks) else features[rows], workspace)
+                        cache = shared.shared(rows) if shared else None
+                        cache = cache or self._cache(features if len(rows) == len(tasks) else features[rows], workspace)
                     if shared is None and len(rows) == len(tasks):
                         shared = cache.shared(rows)
                     prompts = [self._prompt(tasks[i]) for i in rows]
