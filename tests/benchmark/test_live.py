@@ -7,6 +7,7 @@ import pytest
 from tests.gateway.deterministic import serve
 from whisper_serve.benchmark.errors import BadPlan
 from whisper_serve.benchmark.live import COLUMNS, Row, Speech, markdown, measure, speeches
+from whisper_serve.client.live import LiveSettings
 from whisper_serve.evaluation.scores import ErrorRate
 
 
@@ -30,7 +31,9 @@ def test_streams_are_measured_at_the_pace_of_speech(data: Path, transport: str) 
     with serve() as served:
         served.pipeline.model.hears = lambda asked: " two seconds"
         url = f"grpc://{served.grpc}" if transport == "grpc" else served.url.replace("http", "ws")
-        row = measure(url, [speech, speech], ["two seconds", "two minutes"])
+        settings = LiveSettings(language="en", beam_size=1)
+        row = measure(url, [speech, speech], ["two seconds", "two minutes"], settings)
+        assert {asked.options.beam_size for asked in served.pipeline.model.asked} == {1}
     assert (row.streams, row.transport) == (2, {"ws": "WebSocket", "grpc": "gRPC"}[transport])
     assert (row.errors.percent, row.file_errors.percent) == (0, 25)
     assert row.final is not None

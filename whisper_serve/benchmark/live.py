@@ -100,9 +100,9 @@ def speeches(corpus: Path, count: int, seconds: float) -> list[Speech]:
     return list(islice(_joined(samples, seconds), count))
 
 
-def measure(url: str, streams: Sequence[Speech], as_files: Sequence[str]) -> Row:
+def measure(url: str, streams: Sequence[Speech], as_files: Sequence[str], settings: LiveSettings) -> Row:
     """Send all at once, each at the pace of speech; ``as_files`` are their texts when sent as files."""
-    heard = asyncio.run(_all(url, streams))
+    heard = asyncio.run(_all(url, streams, settings))
     minutes = sum(stream.seconds for stream in streams) / 60
     return Row(
         streams=len(streams),
@@ -121,12 +121,13 @@ def markdown(heading: str, rows: Sequence[Row]) -> str:
     return f"{heading}\n\n{markdown_rows(COLUMNS, [row.cells() for row in rows], [False, True] + [False] * 9)}"
 
 
-async def _all(url: str, streams: Sequence[Speech]) -> list[Heard]:
+async def _all(url: str, streams: Sequence[Speech], settings: LiveSettings) -> list[Heard]:
     # Not all begin to speak at once.
-    return list(await asyncio.gather(*(_one(url, each, 0.37 * number) for number, each in enumerate(streams))))
+    every = (_one(url, each, settings, delay=0.37 * number) for number, each in enumerate(streams))
+    return list(await asyncio.gather(*every))
 
 
-async def _one(url: str, speech: Speech, delay: float) -> Heard:
+async def _one(url: str, speech: Speech, settings: LiveSettings, *, delay: float) -> Heard:
     await asyncio.sleep(delay)
     heard, sent = Heard(), [0.0]
     """When each chunk went out."""
@@ -138,7 +139,7 @@ async def _one(url: str, speech: Speech, delay: float) -> Heard:
             sent.append(time.perf_counter())
             yield speech.pcm[at : at + 2 * CHUNK]
 
-    async for event in listen_async(url, speak(), LiveSettings(language="en")):
+    async for event in listen_async(url, speak(), settings):
         now = time.perf_counter()
         if event.type == "interim":
             heard.interims.append(now - _sent(event, sent))

@@ -23,6 +23,9 @@ def bench_live(
     streams: Annotated[str, typer.Option(help="How many at once; several with commas between.")] = "1,4,8",
     seconds: Annotated[float, typer.Option(min=1, help="Audio of each stream.")] = 30.0,
     transports: Annotated[str, typer.Option(help="ws, grpc or both with a comma between.")] = "ws,grpc",
+    beam_size: Annotated[
+        int | None, typer.Option(min=1, help="Search all texts with so many beams, 1 none; else unsure final ones.")
+    ] = None,
     url: Annotated[str | None, typer.Option(help="A running gateway, http://HOST:PORT; else one is started.")] = None,
     grpc: Annotated[str, typer.Option(help="Where the gateway of --url serves gRPC.")] = "127.0.0.1:9000",
     model: Model = "default",
@@ -50,18 +53,20 @@ def bench_live(
     from whisper_serve.benchmark.live import measure, speeches
     from whisper_serve.benchmark.machine import this_machine
     from whisper_serve.benchmark.table import split_at_markers, write_between_markers
+    from whisper_serve.client.live import LiveSettings
 
     if markdown is not None:
         split_at_markers(markdown, "live")
     counts = [int(count) for count in streams.split(",")]
     spoken = speeches(corpus, max(counts), seconds)
+    settings = LiveSettings(language="en", beam_size=beam_size)
     rows = []
     with _server(url, grpc, model, device, model_store) as (http, addresses):
         as_files = _as_files(http, spoken)
         for count in counts:
             for transport in transports.split(","):
                 with out.status(f"{count} streams over {transport}"):
-                    rows.append(measure(addresses[transport], spoken[:count], as_files[:count]))
+                    rows.append(measure(addresses[transport], spoken[:count], as_files[:count], settings))
                 out.print("  ".join(rows[-1].cells()), markup=False)
     heading = f"{model}; streams of {seconds:g} s; {this_machine(None, device)}."
     text = as_markdown(heading, rows)
