@@ -63,7 +63,7 @@ def test_all_layers_are_replaced_but_those_left_out() -> None:
 
 @pytest.mark.slow
 @pytest.mark.weights
-def test_the_default_makes_nearly_as_few_errors_as_float32(
+def test_the_default_makes_as_few_errors_as_float32(
     base_weights: Weights, base_engine: Engine, clips: dict[str, Sample]
 ) -> None:
     spoken = [clip for _, clip in sorted(clips.items()) if clip.transcript]
@@ -79,7 +79,7 @@ def test_the_default_makes_nearly_as_few_errors_as_float32(
 
     ours, exact = errors(Engine.load(base_weights, "cpu", "auto")), errors(base_engine)
     assert exact.length > 100
-    assert ours.errors <= exact.errors + 0.01 * exact.length
+    assert ours.errors <= exact.errors + 1
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ class DecodingOptions:
     """How many beams are searched at temperature 0; ``None`` is greedy."""
     fallback_beam_size: int | None = 2
     """How many beams are searched after greedy decoding failed, before a temperature above 0 is tried; ``None``: no
-    search. What is improbable is better searched for than sampled; more than two beams found nothing better."""
+    search. What is improbable is better searched for than sampled."""
     search_threshold: float | None = None
     """A greedy text whose mean log-probability a token is below this is searched for like one that failed, and the
     likelier of both is kept; ``None``: only what failed is."""
