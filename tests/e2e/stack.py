@@ -128,10 +128,13 @@ def serve_command(store: Path, endpoints: Endpoints) -> list[str]:
 
 @contextmanager
 def running(command: Sequence[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A process with a folder of its own for temporary files; it is told to stop at the end, and has to do so well."""
+    """A process with a folder of its own for temporary files, unless TMPDIR names one.
+
+    It is told to stop at the end, and has to do so well.
+    """
     # A Unix socket's path may have 107 characters at most, which pytest's own folders exceed.
     with tempfile.TemporaryDirectory(prefix="ws") as folder:
-        process = subprocess.Popen(command, env={**os.environ, **environment, "TMPDIR": folder})
+        process = subprocess.Popen(command, env={**os.environ, "TMPDIR": folder, **environment})
         try:
             yield process
         finally:

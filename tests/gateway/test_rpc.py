@@ -24,6 +24,7 @@ from whisper_serve.gateway.failures import (
     Overloaded,
     PoisonWindow,
     Refused,
+    StorageFailed,
 )
 from whisper_serve.gateway.keys import add_key
 from whisper_serve.gateway.lifecycle import Lifecycle
@@ -144,6 +145,7 @@ def test_what_cannot_be_used_is_named(stub: Any) -> None:
 def test_every_failure_has_its_status(served: Served, stub: Any) -> None:
     reply = ErrorReply(400, "no", "invalid_request_error", "language", "unsupported_language")
     for raised, code, reason, retry in (
+        (StorageFailed(10.0), CODES.RESOURCE_EXHAUSTED, "STORAGE_FAILED", 10.0),
         (Overloaded(2.5), CODES.RESOURCE_EXHAUSTED, "OVERLOADED", 2.5),
         (Overloaded(1, "yours", code="too_many_requests"), CODES.RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS", 1),
         (NotReady(3), CODES.UNAVAILABLE, "MODEL_NOT_READY", 3),

@@ -102,17 +102,27 @@ class Dying(GatewayConfig):
         return [sys.executable, "-c", "raise SystemExit(3)"]
 
 
-def test_it_gives_up_after_quick_deaths(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("config", "story"),
+    [
+        (Dying("127.0.0.1:1", port=free_port()), "The gateway died (exit code 3)."),
+        (
+            GatewayConfig("127.0.0.1:1", port=free_port(), environment={"TOO_LONG": "x" * 4_000_000}),
+            "The gateway cannot be started (Argument list too long).",
+        ),
+    ],
+)
+def test_it_gives_up_after_quick_deaths(config: GatewayConfig, story: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway_keeper, "MAX_QUICK_DEATHS", 2)
     said: list[str] = []
-    with GatewayKeeper(Dying("127.0.0.1:1", port=free_port()), said.append) as keeper:
+    with GatewayKeeper(config, said.append) as keeper:
 
         def gave_up() -> bool:
             try:
                 keeper.check()
             except ServerFailed as error:
-                return "exit code 3" in str(error) and "death number 2" in str(error)
+                return str(error).startswith(f"{story} That was death number 2")
             return False
 
         wait_until(gave_up)
-    assert said == ["The gateway died (exit code 3). Starting it again in 1 s."]
+    assert said == [f"{story} Starting it again in 1 s."]

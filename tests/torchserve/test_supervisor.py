@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -162,6 +163,32 @@ def test_restart_after_a_death(command: Command, short_dir: Path) -> None:
     assert len(list(short_dir.glob("whisper-serve-*"))) == 1
     with RestClient(f"{command.endpoints.inference_url}/predictions/whisper") as client:
         assert "sizes" in client.predict(b"1").text
+
+
+def test_a_restart_that_fails_is_tried_again(command: Command, short_dir: Path) -> None:
+    command.wait_for("Ready after")
+    hidden = short_dir.with_name(f"{short_dir.name}-hidden")
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        short_dir.rename(hidden)
+        short_dir.touch()  # No folder: as little can be written there as on a full disk.
+        command.server.kill()
+        command.wait_for("TorchServe cannot be started: ")
+        wait_until(lambda: bound(other, command.endpoints.inference))
+        short_dir.unlink()
+        hidden.rename(short_dir)
+        command.wait_for("Another program already listens on the port for inference")
+    command.wait_for("Ready after", times=2)
+
+
+def bound(listener: socket.socket, port: int) -> bool:
+    """Whether the socket has got the port and listens."""
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    listener.listen()
+    return True
 
 
 def test_nothing_survives_a_killed_supervisor(command: Command) -> None:

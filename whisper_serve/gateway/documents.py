@@ -40,6 +40,7 @@ _HEADERS: Final[dict[int, Schema]] = {
     500: _DO_NOT_RETRY,
     503: _RETRY,
     504: _DO_NOT_RETRY,
+    507: _RETRY,
 }
 _TELLING: Final = {
     400: "A field has a value that cannot be used, or the file holds no audio; `param` names the field.",
@@ -52,8 +53,9 @@ _TELLING: Final = {
     500: "The server failed.",
     503: "No model is ready, or the server is about to stop: try again after `Retry-After`.",
     504: "The request took longer than it may.",
+    507: "The server has no room to store the file: try again after `Retry-After`.",
 }
-AUDIO_ERRORS: Final = (400, 401, 404, 408, 413, 422, 429, 500, 503, 504)
+AUDIO_ERRORS: Final = (400, 401, 404, 408, 413, 422, 429, 500, 503, 504, 507)
 
 _FILE: Final[Schema] = {
     "type": "string",

@@ -14,7 +14,8 @@ GatewayError
 ├── NotReady             503  no model became ready in time
 ├── BackendUnavailable   503  the model server could not be reached or failed, for as long as was tried
 ├── Draining             503  the gateway is about to stop
-└── DeadlineExceeded     504  the request took longer than it may
+├── DeadlineExceeded     504  the request took longer than it may
+└── StorageFailed        507  an upload cannot be kept: the disk is full or broken
 """
 
 from __future__ import annotations
@@ -142,6 +143,15 @@ class Draining(GatewayError):
 
     def __init__(self, retry_after: float = 1.0) -> None:
         super().__init__("this server is about to stop: try again", retry_after=retry_after)
+
+
+class StorageFailed(GatewayError):
+    """What was uploaded cannot be kept: the disk is full, broken or may not be written."""
+
+    status, type, code = 507, "server_error", "storage_failed"
+
+    def __init__(self, retry_after: float = 10.0) -> None:
+        super().__init__("the server has no room to store the file: try again later", retry_after=retry_after)
 
 
 class DeadlineExceeded(GatewayError):

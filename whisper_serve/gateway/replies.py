@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from whisper_serve.errors import describe, envelope
 from whisper_serve.gateway.closing import ClosingResponse
-from whisper_serve.gateway.failures import BadUpload, GatewayError, NotFound, Unauthorized, UploadTooSlow
+from whisper_serve.gateway.failures import BadUpload, GatewayError, NotFound, StorageFailed, Unauthorized, UploadTooSlow
 from whisper_serve.wire import ErrorReply
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def error_reply(error: Exception) -> ErrorReply:
 def error_response(error: Exception, reply: ErrorReply, *, body_read: bool) -> Response:
     """The envelope with its status and headers; ``body_read``: the request's body came to its end."""
     headers = _headers(error, reply)
-    if body_read or not isinstance(error, (BadUpload, UploadTooSlow)):
+    if body_read or not isinstance(error, (BadUpload, UploadTooSlow, StorageFailed)):
         return Response(envelope(reply), reply.status, headers, media_type="application/json")
     headers["connection"] = "close"  # what is left of the body would have to be read first
     return ClosingResponse(envelope(reply), reply.status, headers, media_type="application/json")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from typing import BinaryIO, Final, TypeVar
 
-from whisper_serve.gateway.failures import UploadTooSlow
+from whisper_serve.gateway.failures import StorageFailed, UploadTooSlow
 from whisper_serve.gateway.timing import within
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -27,26 +31,41 @@ class Spool:
         self._memory_bytes = memory_bytes
 
     async def write(self, data: bytes) -> None:
-        """Append, outside of the event loop where that may block."""
+        """Append, outside of the event loop where that may block.
+
+        Raises:
+            StorageFailed: the disk takes no more.
+        """
         if self._on_disk or self.size + len(data) > self._memory_bytes:
             await self._finish_even_if_cancelled(data)
         else:
             self._write(data)
 
+    def rewind(self) -> None:
+        """Go to the first byte, to read what was written.
+
+        Raises:
+            StorageFailed: the disk did not take the last of it.
+        """
+        with _storing():
+            self.file.seek(0)
+
     def close(self) -> None:
-        self.file.close()
+        with suppress(OSError):  # What a full disk did not take is written once more, in vain; the file is closed.
+            self.file.close()
 
     @property
     def _on_disk(self) -> bool:
         return not isinstance(self.file, BytesIO)
 
     def _write(self, data: bytes) -> None:
-        if not self._on_disk and self.size + len(data) > self._memory_bytes:
-            held = self.file
-            self.file = tempfile.TemporaryFile("w+b")  # noqa: SIM115  (closed by close)
-            held.seek(0)
-            self.file.write(held.read())
-        self.file.write(data)
+        with _storing():
+            if not self._on_disk and self.size + len(data) > self._memory_bytes:
+                held = self.file
+                self.file = tempfile.TemporaryFile("w+b")  # noqa: SIM115  (closed by close)
+                held.seek(0)
+                self.file.write(held.read())
+            self.file.write(data)
         self.size += len(data)
 
     async def _finish_even_if_cancelled(self, data: bytes) -> None:
@@ -57,6 +76,15 @@ class Spool:
         except asyncio.CancelledError:
             await asyncio.wait([writing])
             raise
+
+
+@contextmanager
+def _storing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        logger.error("an upload cannot be stored in %s: %s", tempfile.tempdir, error)
+        raise StorageFailed from error
 
 
 async def paced(pieces: AsyncIterator[T], size: Callable[[T], int], idle_seconds: float) -> AsyncIterator[T]:

@@ -51,6 +51,7 @@ async def open_upload(headers: Mapping[str, str], body: AsyncIterator[bytes], li
     Raises:
         BadUpload: it is no form, has no file, or has too much of something (then `UploadTooLarge`).
         UploadTooSlow: no data came for ``idle_seconds``, or too little.
+        StorageFailed: the disk takes no more of the file.
     """
     form = _Form(limits.memory_bytes)
     parser = MultipartParser(_boundary(headers), form.callbacks())
@@ -61,7 +62,7 @@ async def open_upload(headers: Mapping[str, str], body: AsyncIterator[bytes], li
             raise BadUpload("the form ends before its closing boundary: it was cut off, or the boundary is wrong")
         if form.spool is None:
             raise BadUpload("file is missing: send the audio as the form's file", param="file")
-        form.spool.file.seek(0)
+        form.spool.rewind()
         yield Upload(tuple(form.fields), form.spool.file, form.spool.size)
     finally:
         if form.spool:

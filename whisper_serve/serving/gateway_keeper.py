@@ -73,21 +73,30 @@ class GatewayKeeper:
     def _keep(self) -> None:
         deaths = 0
         while not self._stop.is_set():
-            self._process = process = GatewayProcess(self._config)
             started = time.monotonic()
-            self._watch(process, announce=deaths > 0)
-            if self._stop.is_set():
-                process.stop(STOP_SECONDS + self._config.drain_seconds * self._drain.is_set(), self._urgent)
+            story = self._run_once(announce=deaths > 0)
+            if story is None:
                 return
-            process.stop(0)  # Its group, should anything be left of it.
             deaths = 1 if time.monotonic() - started >= STABLE_SECONDS else deaths + 1
-            story = f"The gateway died ({ending(process.exit_code)})."
             if deaths >= MAX_QUICK_DEATHS:
                 self._failure = ServerFailed(f"{story} That was death number {deaths} in a row: giving up.")
                 return
             delay = restart_delay(deaths)
             self._say(f"{story} Starting it again in {delay:.0f} s.")
             self._stop.wait(delay)
+
+    def _run_once(self, *, announce: bool) -> str | None:
+        """A sentence about how the gateway ended; None if it was stopped."""
+        try:
+            self._process = process = GatewayProcess(self._config)
+        except OSError as error:
+            return f"The gateway cannot be started ({error.strerror})."
+        self._watch(process, announce=announce)
+        if self._stop.is_set():
+            process.stop(STOP_SECONDS + self._config.drain_seconds * self._drain.is_set(), self._urgent)
+            return None
+        process.stop(0)  # Its group, should anything be left of it.
+        return f"The gateway died ({ending(process.exit_code)})."
 
     def _watch(self, process: GatewayProcess, *, announce: bool) -> None:
         """Until it ends or has to; say once when one that was started again is ready."""

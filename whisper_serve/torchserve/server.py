@@ -16,7 +16,7 @@ from typing import NoReturn
 from whisper_serve.torchserve.client import WINDOW_KEY, RestClient
 from whisper_serve.torchserve.endpoints import Endpoints
 from whisper_serve.torchserve.errors import RequestFailed, ServerFailed
-from whisper_serve.torchserve.java import find_java
+from whisper_serve.torchserve.java import Java, find_java
 from whisper_serve.torchserve.model_archive import ModelArchive, read_archive
 from whisper_serve.torchserve.process import TorchServeProcess
 from whisper_serve.torchserve.properties import render_properties
@@ -65,7 +65,8 @@ class ServerConfig:
 class TorchServe:
     """A context manager: starts the server on entry, stops all of it on exit.
 
-    Entry raises ArchiveError, JavaNotFound and PortsBusy. `emit` gets the server's log lines.
+    Entry raises ArchiveError, JavaNotFound, PortsBusy, and ServerFailed where its files or its process cannot be made.
+    `emit` gets the server's log lines.
     """
 
     def __init__(self, config: ServerConfig, emit: Callable[[str], None] | None = None) -> None:
@@ -78,6 +79,13 @@ class TorchServe:
         java = find_java(self.config.environment)
         self.config.endpoints.require_free()
         self._started = time.monotonic()
+        try:
+            self._start(java)
+        except OSError as error:
+            raise ServerFailed(f"TorchServe cannot be started: {error}.") from error
+        return self
+
+    def _start(self, java: Java) -> None:
         with ExitStack() as stack:
             self._workspace = stack.enter_context(Workspace(self.config.temp_dir))
             text = render_properties(self.archive, self.config.endpoints, use_gpu=self.config.use_gpu)
@@ -85,7 +93,6 @@ class TorchServe:
             self.process = TorchServeProcess(java, self._workspace, self.config.server_environment(), self._emit)
             stack.callback(self.process.stop)
             self._stack = stack.pop_all()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -126,7 +133,7 @@ class TorchServe:
             self._fail(f"TorchServe ended while it started, with exit code {self.process.exit_code}.")
         reason = load_failure(self._workspace.model_log, self.archive.settings.workers)
         if reason is not None:
-            self._fail(f"The model {self.archive.name} cannot be loaded: {reason}")
+            self._fail(f"The model {self.archive.name} cannot be loaded from {self.archive.path}: {reason}")
         if self.seconds > limit:
             self._fail(f"TorchServe was not ready after {limit:.0f} s.")
 

@@ -11,7 +11,7 @@ from types import FrameType, TracebackType
 from typing import Any, Protocol
 
 from whisper_serve.torchserve.child import ending as how_it_ended
-from whisper_serve.torchserve.errors import ServerFailed
+from whisper_serve.torchserve.errors import PortsBusy, ServerFailed
 from whisper_serve.torchserve.health import Health
 from whisper_serve.torchserve.server import POLL_SECONDS, ServerConfig, TorchServe
 
@@ -158,7 +158,7 @@ def _serve_again(service: _Service) -> tuple[float, str]:
     """As `_serve_once`, but a start that fails counts as a death: it worked before."""
     try:
         return _serve_once(service)
-    except ServerFailed as error:
+    except (ServerFailed, PortsBusy) as error:
         if service.companion:
             service.companion.check()  # Where it is the one that failed, there is no use in another start.
         return 0.0, str(error)

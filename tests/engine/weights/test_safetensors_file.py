@@ -14,6 +14,7 @@ from whisper_serve.engine.weights import (
     IncompatibleWeights,
     UnknownLayout,
     Weights,
+    WrongHash,
     load_weights,
     save_weights,
 )
@@ -65,6 +66,17 @@ def test_tensors_are_mapped_not_read(tmp_path: Path) -> None:
     _, tensors = read_tensors(tmp_path / "big.safetensors")
     assert psutil.Process().memory_info().rss - before < 16 << 20
     assert tensors["big"][-1] == 1
+
+
+@pytest.mark.parametrize("place", [-1, -5000])
+def test_a_damaged_weight_is_noticed(tiny: Weights, tmp_path: Path, place: int) -> None:
+    path = tmp_path / "w.safetensors"
+    save_weights(tiny, path)
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(WrongHash, match=r"w\.safetensors has the wrong SHA-256"):
+        load_weights(path)
 
 
 def test_an_existing_file_is_replaced_and_nothing_is_left_beside_it(tiny: Weights, tmp_path: Path) -> None:

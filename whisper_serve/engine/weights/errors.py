@@ -6,7 +6,7 @@ WeightsError
 ├── UnknownLayout          a file or folder that is none of the formats read here
 │   └── QuantizedWeights   weights in integers, from which the float weights cannot be restored
 ├── IncompatibleWeights    a tensor is missing, unexpected in shape, or contradicts the dimensions
-├── WrongHash              what was fetched is not what the pinned SHA-256 promises
+├── WrongHash              what was fetched or read is not what its SHA-256 promises
 ├── DownloadFailed         the file could not be fetched
 │   └── Unreachable        the server could not be reached, or went silent
 └── CacheUnusable          the cache folder cannot be written
@@ -40,7 +40,7 @@ class IncompatibleWeights(WeightsError):
 
 
 class WrongHash(WeightsError):
-    """A file's SHA-256 is not the pinned one."""
+    """A SHA-256 is not the pinned one, or not the one that was written with the weights."""
 
     def __init__(self, what: str, expected: str, found: str) -> None:
         super().__init__(f"{what} has the wrong SHA-256: expected {expected}, found {found}")

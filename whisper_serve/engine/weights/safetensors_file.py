@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from .dimensions import Dimensions
-from .errors import UnknownLayout
+from .errors import UnknownLayout, WrongHash
 from .files import appearing
 from .layout import complete
 from .weights import AlignmentHeads, Weights
@@ -26,13 +28,14 @@ def save_weights(weights: Weights, path: Path) -> None:
 
     The file appears only when it is whole; an existing one is replaced in one step. Raises OSError.
     """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.tensors.items()}
     metadata = {
         "version": _VERSION,
         "name": weights.name,
         "dimensions": weights.dimensions.as_dict(),
         "alignment_heads": weights.alignment_heads,
+        "sha256": digest(tensors),
     }
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.tensors.items()}
     with appearing(path) as temporary:
         temporary.touch()
         mode = temporary.stat().st_mode  # as the umask wants it; safetensors would let only the owner read the file
@@ -43,13 +46,25 @@ def save_weights(weights: Weights, path: Path) -> None:
         temporary.chmod(mode)
 
 
+def digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    """The SHA-256 of the tensors' names and bytes: with damaged weights the model would say wrong words."""
+    state = hashlib.sha256()
+    for name in sorted(tensors):
+        state.update(name.encode())
+        state.update(tensors[name].flatten().view(torch.uint8).numpy().data)
+    return state.hexdigest()
+
+
 def is_safetensors(head: bytes) -> bool:
     """True for a file that begins like safetensors: a header length of 8 bytes, then JSON."""
     return head[8:9] == b"{"
 
 
 def read_weights_file(path: Path) -> Weights:
-    """Weights from a file of `save_weights`, memory-mapped. Raises UnknownLayout or IncompatibleWeights."""
+    """Weights from a file of `save_weights`, memory-mapped.
+
+    Raises UnknownLayout, IncompatibleWeights, or WrongHash where a tensor is not as it was written.
+    """
     entries, tensors = read_tensors(path)
     metadata = _metadata(path, entries.get(_METADATA_KEY, "null"))
     if metadata.get("version") != _VERSION:
@@ -59,6 +74,7 @@ def read_weights_file(path: Path) -> Weights:
         )
     if not isinstance(sizes := metadata.get("dimensions"), dict):
         raise UnknownLayout(f"{path}: metadata: expected the dimensions, found {sizes!r:.80}")
+    _check_digest(path, metadata.get("sha256"), tensors)
     heads = alignment_heads(path, metadata.get("alignment_heads"))
     name = str(metadata.get("name", path.stem))
     return complete(str(path), name, Dimensions.from_mapping(sizes), tensors, heads)
@@ -70,6 +86,12 @@ def _metadata(path: Path, text: str) -> dict[str, Any]:
     except ValueError as error:
         raise UnknownLayout(f"{path}: metadata: expected JSON, found {text!r:.80}") from error
     return value if isinstance(value, dict) else {}
+
+
+def _check_digest(path: Path, expected: str | None, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Raises WrongHash. Files of early versions hold no digest."""
+    if expected is not None and (found := digest(tensors)) != expected:
+        raise WrongHash(str(path), expected, found)
 
 
 def _found_version(metadata: dict[str, Any]) -> str:

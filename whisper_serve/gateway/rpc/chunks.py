@@ -37,6 +37,7 @@ class Chunks:
         Raises:
             BadUpload: something else came, or nothing (then `UploadTooLarge`: too much).
             UploadTooSlow: it did not come.
+            StorageFailed: the disk takes no more of it.
         """
         async for request in self._rest:
             if request.WhichOneof("payload") != "chunk":
@@ -46,7 +47,7 @@ class Chunks:
             await self._spool.write(request.chunk)
         if not self.size:
             raise BadUpload("the file is missing: send its bytes as chunks after the options", param="file")
-        self.file.seek(0)
+        self._spool.rewind()
 
     def close(self) -> None:
         self._spool.close()

@@ -12,6 +12,7 @@ status  code                details beside ErrorInfo
 429     RESOURCE_EXHAUSTED  RetryInfo
 503     UNAVAILABLE         RetryInfo
 504     DEADLINE_EXCEEDED
+507     RESOURCE_EXHAUSTED  RetryInfo
 others  INTERNAL
 ======  ==================  =========================
 """
@@ -45,6 +46,7 @@ _CODES: Final = {
     429: code_pb2.RESOURCE_EXHAUSTED,
     503: code_pb2.UNAVAILABLE,
     504: code_pb2.DEADLINE_EXCEEDED,
+    507: code_pb2.RESOURCE_EXHAUSTED,
 }
 """By the status that the REST API answers."""
 

@@ -1,0 +1,66 @@
+"""A disk without room for uploads."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.trial import Lab
+from tests.e2e.stack import Gateway, Stack, is_ready, run_gateway, wait_until
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
+
+DISK_BYTES = 1024**2
+FULL_SECONDS = 5
+STORAGE_FAILED = "507 storage_failed"
+
+
+@pytest.fixture
+def disk(root: None, tmp_path: Path) -> Iterator[Path]:
+    """A file system of a megabyte."""
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", tmp_path], check=False, capture_output=True
+    )
+    if made.returncode:
+        pytest.skip("may not mount a file system of its own")
+    yield tmp_path
+    subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_full_disk(lab: Lab, stack: Stack, disk: Path) -> None:
+    with gateway_on(disk, stack) as gateway:
+
+        def fill() -> None:
+            ballast = disk / "ballast"
+            with ballast.open("ab", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+                file.writelines([bytes(4096)] * (DISK_BYTES // 4096 + 1))
+            time.sleep(FULL_SECONDS)
+            answers = [gateway.text(clip.content) for clip in lab.clips]
+            assert {answer.status_code for answer in answers} == {507}
+            assert {int(answer.headers["retry-after"]) >= 1 for answer in answers} == {True}
+            ballast.unlink()
+
+        lab.trial(f"the disk for uploads full for {FULL_SECONDS} s", gateway, fill, allowed=[STORAGE_FAILED])
+        wait_until(lambda: not spooled(gateway, disk), 30)
+        assert list(disk.iterdir()) == []
+
+
+@contextmanager
+def gateway_on(disk: Path, stack: Stack) -> Iterator[Gateway]:
+    """A gateway that keeps all uploads on that disk."""
+    settings = {"TMPDIR": str(disk), "WHISPER_SPOOL_MEMORY_BYTES": "0"}
+    with run_gateway(stack.endpoints.grpc_target, **settings) as gateway:
+        wait_until(lambda: is_ready(gateway), 60)
+        yield gateway
+
+
+def spooled(gateway: Gateway, disk: Path) -> list[str]:
+    """The files on that disk that the gateway holds open; they have no name."""
+    files = Path(f"/proc/{gateway.pid}/fd")
+    return [link for link in map(os.readlink, files.iterdir()) if link.startswith(str(disk))]
