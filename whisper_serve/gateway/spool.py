@@ -13,6 +13,8 @@ from whisper_serve.gateway.failures import UploadTooSlow
 from whisper_serve.gateway.timing import within
 
 T = TypeVar("T")
+Spooled = Callable[[int], None]
+"""Told, in any thread, how many bytes more (or fewer) are on disk."""
 
 LEAST_RATE: Final = 1024.0
 """Bytes a second that a body has to bring on average, so that a trickle does not last for ever."""
@@ -21,10 +23,11 @@ LEAST_RATE: Final = 1024.0
 class Spool:
     """Bytes in memory up to `memory_bytes`, then in a file without a name, which is gone once it is closed."""
 
-    def __init__(self, memory_bytes: int) -> None:
+    def __init__(self, memory_bytes: int, spooled: Spooled = lambda change: None) -> None:
         self.file: BinaryIO = BytesIO()
         self.size = 0
         self._memory_bytes = memory_bytes
+        self._spooled = spooled
 
     async def write(self, data: bytes) -> None:
         """Append, outside of the event loop where that may block."""
@@ -34,6 +37,8 @@ class Spool:
             self._write(data)
 
     def close(self) -> None:
+        if self._on_disk and not self.file.closed:
+            self._spooled(-self.size)
         self.file.close()
 
     @property
@@ -46,8 +51,11 @@ class Spool:
             self.file = tempfile.TemporaryFile("w+b")  # noqa: SIM115  (closed by close)
             held.seek(0)
             self.file.write(held.read())
+            self._spooled(self.size)
         self.file.write(data)
         self.size += len(data)
+        if self._on_disk:
+            self._spooled(len(data))
 
     async def _finish_even_if_cancelled(self, data: bytes) -> None:
         """Write in a thread, and stay until it is done: the file is closed behind it."""
