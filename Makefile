@@ -30,7 +30,7 @@ KUBECTL := $(CHART_TOOLS)/kubectl/kubectl
 IMAGES := gateway torchserve
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo build test test-slow chaos test-chart chart-docs manifests lint format eval quality quality-gpu bench bench-gpu bench-live profile profile-gpu images test-images test-cluster lock proto clean
+.PHONY: help setup serve demo build test test-slow chaos test-chart chart-docs metrics-docs manifests lint format eval quality quality-gpu bench bench-gpu bench-live profile profile-gpu images test-images test-cluster lock proto clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -60,6 +60,9 @@ test-chart: $(DEV_STAMP) $(CHART_STAMP)  ## Check the Helm chart and the manifes
 
 chart-docs: $(DEV_STAMP)  ## Write the chart's README and schema from its values
 	$(BIN)/python -m scripts.chart_reference
+
+metrics-docs: $(DEV_STAMP)  ## Write docs/metrics.md from where metrics are declared
+	$(BIN)/python -m scripts.metrics_reference
 
 manifests: $(DEV_STAMP) $(CHART_STAMP)  ## Render the plain manifests in k8s/ from the chart
 	$(BIN)/python -m scripts.manifests

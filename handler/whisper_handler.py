@@ -65,7 +65,10 @@ class WhisperHandler:
         )
         SileroVad()  # Loads the speech detector now: where it is missing, the start fails, not the first request.
         self._transcriber = Transcriber(engine, max_seconds=settings.max_audio_seconds)
+        self._engine = engine
         self._largest_batch = 0
+        self._starts = 1
+        """To be counted with the first batch: TorchServe takes no numbers before."""
 
     def handle(self, data: Sequence[Row], context: Any) -> list[str | bytes]:
         """Answer every row of ``data``; a bad row gets its own status and error, its batch mates are served."""
@@ -92,7 +95,9 @@ class WhisperHandler:
         """Add to the metrics that model_store/metrics.yaml declares."""
         errors = Counter(describe(outcome).code for outcome in outcomes if isinstance(outcome, Exception))
         self._largest_batch = max(self._largest_batch, counts.largest_batch)
+        starts, self._starts = self._starts, 0
         for name, value in (
+            ("whisper_worker_starts_total", starts),
             ("whisper_windows_total", counts.windows),
             ("whisper_batches_total", counts.batches),
             ("whisper_audio_seconds_total", counts.audio_seconds),
@@ -104,8 +109,11 @@ class WhisperHandler:
         for name, by_kind in (("whisper_errors_total", errors), ("whisper_dropped_segments_total", counts.dropped)):
             for kind, number in by_kind.items():
                 context.metrics.get_metric(name).add_or_update(number, [kind, context.model_name])
-        largest = context.metrics.get_metric("whisper_largest_batch", MetricTypes.GAUGE)
-        largest.add_or_update(self._largest_batch, [context.model_name])
+        for name, size in (
+            ("whisper_largest_batch", self._largest_batch),
+            ("whisper_batch_limit", self._engine.batch_size),
+        ):
+            context.metrics.get_metric(name, MetricTypes.GAUGE).add_or_update(size, [context.model_name])
 
 
 def _log_warnings_to_stderr() -> None:

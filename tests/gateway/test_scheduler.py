@@ -134,3 +134,23 @@ async def test_more_capacity_is_dealt_out_when_told() -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@in_loop
+async def test_waiting_is_measured() -> None:
+    waits: list[float] = []
+    scheduler = Scheduler(lambda: 1, 1, waits.append)
+    first, second = scheduler.lane(), scheduler.lane()
+    entered = asyncio.Event()
+
+    async def enter() -> None:
+        async with second.slot():
+            entered.set()
+
+    async with first.slot():
+        entering = asyncio.create_task(enter())
+        await asyncio.sleep(0.05)
+        assert not entered.is_set()
+    await entering
+    assert len(waits) == 2
+    assert waits[0] < 0.05 <= waits[1] < 5

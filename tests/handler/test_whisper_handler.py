@@ -248,3 +248,17 @@ def test_what_went_wrong_is_said_on_stderr(
         "ERROR whisper_serve.transcriber: transcription failed: ArithmeticError: no such luck"
         in capsys.readouterr().err
     )
+
+
+def test_a_start_is_counted_once_and_the_batch_has_a_limit(
+    tiny_weights: Weights, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_weights(tiny_weights, tmp_path / "model.safetensors")
+    fresh = Served(tmp_path)
+    with caplog.at_level(logging.INFO, "ts.metrics.caching_metric"):
+        for _ in range(2):
+            fresh({"window": bytearray(WINDOW)})
+    counted = re.findall(r"\[METRICS\](\w+)\.\w+:(\S+?)\|", caplog.text)
+    assert [value for name, value in counted if name == "whisper_worker_starts_total"] == ["1", "0"]
+    limits = [value for name, value in counted if name == "whisper_batch_limit"]
+    assert limits == [str(fresh.handler._engine.batch_size)] * 2

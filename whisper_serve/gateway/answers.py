@@ -15,7 +15,6 @@ from starlette.types import Receive, Scope, Send
 from whisper_serve.gateway.connection import body_of, while_connected
 from whisper_serve.gateway.model_metrics import ModelMetrics
 from whisper_serve.gateway.service import Run, Service
-from whisper_serve.gateway.settings import GatewaySettings
 from whisper_serve.gateway.streaming import EventStream
 from whisper_serve.gateway.uploads import Limits, open_upload
 from whisper_serve.gateway.work import Work, work_of
@@ -34,7 +33,7 @@ class AudioAnswer(Response):
         self._started = time.monotonic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        limits = limits_of(self._service.settings)
+        limits = limits_of(self._service)
         with self._service.lifecycle.work():
             async with open_upload(Headers(scope=scope), body_of(receive), limits) as upload:
                 scope["model"] = self._service.model_named(model_asked(upload.fields))
@@ -109,6 +108,9 @@ def model_asked(fields: Sequence[tuple[str, str]]) -> str | None:
     return next((value for name, value in reversed(fields) if name == "model" and value), None)
 
 
-def limits_of(settings: GatewaySettings) -> Limits:
+def limits_of(service: Service) -> Limits:
     """How large and slow a body may be."""
-    return Limits(settings.max_upload_bytes, settings.spool_memory_bytes, settings.upload_idle_seconds)
+    settings = service.settings
+    return Limits(
+        settings.max_upload_bytes, settings.spool_memory_bytes, settings.upload_idle_seconds, service.metrics.spooled
+    )

@@ -47,6 +47,7 @@ def create_app(
         KeysError: the file of keys cannot be read.
     """
     service = Service(settings, pipeline, metrics or Metrics(), lifecycle or Lifecycle())
+    service.metrics.limits(settings)
     keys = KeyRing(settings.keys_file) if settings.keys_file else None
     rpc = None if settings.grpc_port is None else RpcServer(service, keys, settings.grpc_port)
     app = FastAPI(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -123,11 +124,13 @@ class Backend:
             BackendUnavailable: no address answered for `hold_seconds`, or it failed in some other way three times.
             DeadlineExceeded: the deadline has passed.
         """
-        journey = _Journey(span, deadline)
+        journey, began = _Journey(span, deadline), time.monotonic()
         while True:
             address = await self._pick(journey)
             try:
-                return await self._attempt(address, message, journey)
+                transcript = await self._attempt(address, message, journey)
+                self._observer.window_answered(time.monotonic() - began)
+                return transcript
             except AttemptFailed as failure:
                 self._judge(failure, address, journey)
             await asyncio.sleep(min(_delay(journey.attempts), max(self._left(journey), 0)))
@@ -184,10 +187,13 @@ class Backend:
         if address.ready == ready or address.retired:
             return
         address.ready = ready
+        if not ready:
+            self._observer.address_lost()
         logger.info("%s is %s", address.name, "ready" if ready else "not ready")
         self._tell()
 
     def _tell(self) -> None:
+        self._observer.addresses(len(self._addresses), self.ready_addresses)
         self._changes.tell()
         for listener in self._listeners:
             listener()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import platform
+import shutil
+import tempfile
 from typing import Final
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from whisper_serve import __version__
-from whisper_serve.gateway.families import LATENCIES, counter, gauge, histogram
+from whisper_serve.gateway.families import LATENCIES, Families
 from whisper_serve.gateway.model_metrics import ModelFamilies, ModelMetrics
+from whisper_serve.gateway.settings import GatewaySettings
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 NO_MODEL: Final = "none"
@@ -21,30 +24,57 @@ class Metrics:
     """All of them, in a registry of their own. Serves the pipeline as its observer."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self.families = Families()
+        self.registry = self.families.registry
         self._models: dict[str, ModelMetrics] = {}
-        self._families = ModelFamilies(self.registry)
+        self._of_models = ModelFamilies(self.families)
         self._requests()
-        self._live = gauge(self.registry, "live_streams", "Live streams that are open.")
-        build = gauge(self.registry, "build_info", "What runs here; always 1.", "version", "python")
+        self._uploads()
+        self._limits()
+        self._live = self.families.gauge("live_streams", "Live streams that are open.")
+        build = self.families.gauge("build_info", "What runs here; always 1.", "version", "python")
         build.labels(__version__, platform.python_version()).set(1)
+        ProcessCollector(registry=self.registry)
 
     def _requests(self) -> None:
-        registry = self.registry
-        self._answered = counter(registry, "requests", "Requests answered.", "route", "status", "format", "model")
-        self._latency = histogram(
-            registry, "request_seconds", "From first to last byte.", LATENCIES, "route", "status", "model"
+        made = self.families
+        self._answered = made.counter("requests", "Requests answered.", "route", "status", "format", "model")
+        self._latency = made.histogram(
+            "request_seconds", "From first to last byte.", LATENCIES, "route", "status", "model"
         )
-        self._running = gauge(registry, "requests_running", "Requests being answered now.")
-        self._rejected = counter(registry, "rejections", "Requests refused.", "reason", "model")
-        self._decoded = counter(registry, "decoded_audio_seconds", "Audio decoded and searched for speech.")
-        self._decoding = counter(registry, "decode_seconds", "Time spent decoding.")
-        self._searching = counter(registry, "vad_seconds", "Time spent finding speech and cutting windows.")
+        self._running = made.gauge("requests_running", "Requests being answered now.")
+        self._rejected = made.counter("rejections", "Requests refused.", "reason", "model")
+        self._decoded = made.counter("decoded_audio_seconds", "Audio decoded and searched for speech.")
+        self._decoding = made.counter("decode_seconds", "Time spent decoding.")
+        self._searching = made.counter("vad_seconds", "Time spent finding speech and cutting windows.")
+
+    def _uploads(self) -> None:
+        made, folder = self.families, tempfile.gettempdir()
+        self._spooled = made.gauge("spool_bytes", "Uploads held on disk now.")
+        free = made.gauge("spool_free_bytes", "Free space on the disk that uploads are held on.")
+        free.set_function(lambda: shutil.disk_usage(folder).free)
+        size = made.gauge("spool_disk_bytes", "Size of the disk that uploads are held on.")
+        size.set_function(lambda: shutil.disk_usage(folder).total)
+
+    def _limits(self) -> None:
+        self._most_queued = self.families.gauge(
+            "queue_limit_audio_seconds", "Audio that may wait for a model before new requests are refused."
+        )
+        self._most_live = self.families.gauge("live_streams_limit", "Live streams that may be open.")
+
+    def limits(self, settings: GatewaySettings) -> None:
+        """What these settings allow, to compare with what there is."""
+        self._most_queued.set(settings.max_queued_audio_seconds)
+        self._most_live.set(settings.live_streams)
+
+    def spooled(self, change: int) -> None:
+        """So many bytes of uploads more (or fewer) are on disk. May be called from any thread."""
+        self._spooled.inc(change)
 
     def of(self, model: str) -> ModelMetrics:
         """Those of a model, by its own name; from the first call on they are there, as zeros."""
         if model not in self._models:
-            self._models[model] = ModelMetrics(self._families, model)
+            self._models[model] = ModelMetrics(self._of_models, model)
         return self._models[model]
 
     def decoded(self, seconds: float, decoding: float, searching: float) -> None:

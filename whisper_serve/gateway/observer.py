@@ -19,6 +19,21 @@ class ModelObserver(Protocol):
     def window_failed(self, reason: str) -> None:
         """A window failed for good."""
 
+    def window_waited(self, took: float) -> None:
+        """A window's turn came after so many seconds of time."""
+
+    def window_answered(self, took: float) -> None:
+        """A window was answered so many seconds of time after it was first sent."""
+
+    def addresses(self, known: int, ready: int) -> None:
+        """So many addresses are there, and so many of them answer."""
+
+    def address_lost(self) -> None:
+        """One that had answered does not any more."""
+
+    def uploaded(self, size_bytes: int) -> None:
+        """A file of this size was let in."""
+
     def queue(self, seconds_waiting: float, seconds_in_flight: float) -> None:
         """What all requests together still have to do."""
 
@@ -61,6 +76,21 @@ class Silent:
         pass
 
     def window_failed(self, reason: str) -> None:
+        pass
+
+    def window_waited(self, took: float) -> None:
+        pass
+
+    def window_answered(self, took: float) -> None:
+        pass
+
+    def addresses(self, known: int, ready: int) -> None:
+        pass
+
+    def address_lost(self) -> None:
+        pass
+
+    def uploaded(self, size_bytes: int) -> None:
         pass
 
     def decoded(self, seconds: float, decoding: float, searching: float) -> None:

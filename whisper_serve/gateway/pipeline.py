@@ -120,6 +120,7 @@ class Pipeline:
         async with AsyncExitStack() as stack:
             ticket = stack.enter_context(upstream.admission.admit(work.client, work.size_bytes))
             stack.enter_context(self._counted())
+            upstream.observer.uploaded(work.size_bytes)
             decoder = self._decoder(work, work.vad)
             stack.push_async_callback(decoder.close)
             ticket.expect(await decoder.open())

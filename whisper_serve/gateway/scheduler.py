@@ -8,6 +8,7 @@ be spread over all workers.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,7 +17,11 @@ from contextlib import asynccontextmanager
 class Scheduler:
     """Deals out the slots in which windows are sent: at most `capacity()` in all, a round of `per_request` to each."""
 
-    def __init__(self, capacity: Callable[[], int], per_request: int) -> None:
+    def __init__(
+        self, capacity: Callable[[], int], per_request: int, waited: Callable[[float], None] = lambda took: None
+    ) -> None:
+        """`waited` is told of each window that got a slot how many seconds of time it waited for it."""
+        self.waited = waited
         self.in_flight = 0
         self._capacity = capacity
         self._per_request = per_request
@@ -82,10 +87,12 @@ class Lane:
     async def slot(self) -> AsyncIterator[None]:
         """Wait for a slot, and hold it. Whoever is cancelled while waiting leaves the queue at once."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        came = time.monotonic()
         self._queue.append(turn)
         self._scheduler.join(self)
         try:
             await turn
+            self._scheduler.waited(time.monotonic() - came)
             yield
         finally:
             if turn.done() and not turn.cancelled():

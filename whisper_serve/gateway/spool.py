@@ -17,6 +17,8 @@ from whisper_serve.gateway.timing import within
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Spooled = Callable[[int], None]
+"""Told, in any thread, how many bytes more (or fewer) are on disk."""
 
 LEAST_RATE: Final = 1024.0
 """Bytes a second that a body has to bring on average, so that a trickle does not last for ever."""
@@ -25,10 +27,11 @@ LEAST_RATE: Final = 1024.0
 class Spool:
     """Bytes in memory up to `memory_bytes`, then in a file without a name, which is gone once it is closed."""
 
-    def __init__(self, memory_bytes: int) -> None:
+    def __init__(self, memory_bytes: int, spooled: Spooled = lambda change: None) -> None:
         self.file: BinaryIO = BytesIO()
         self.size = 0
         self._memory_bytes = memory_bytes
+        self._spooled = spooled
 
     async def write(self, data: bytes) -> None:
         """Append, outside of the event loop where that may block.
@@ -51,6 +54,8 @@ class Spool:
             self.file.seek(0)
 
     def close(self) -> None:
+        if self._on_disk and not self.file.closed:
+            self._spooled(-self.size)
         with suppress(OSError):  # What a full disk did not take is written once more, in vain; the file is closed.
             self.file.close()
 
@@ -61,12 +66,18 @@ class Spool:
     def _write(self, data: bytes) -> None:
         with _storing():
             if not self._on_disk and self.size + len(data) > self._memory_bytes:
-                held = self.file
-                self.file = tempfile.TemporaryFile("w+b")  # noqa: SIM115  (closed by close)
-                held.seek(0)
-                self.file.write(held.read())
+                self._move_to_disk()
             self.file.write(data)
         self.size += len(data)
+        if self._on_disk:
+            self._spooled(len(data))
+
+    def _move_to_disk(self) -> None:
+        held = self.file
+        self.file = tempfile.TemporaryFile("w+b")  # noqa: SIM115  (closed by close)
+        self._spooled(self.size)
+        held.seek(0)
+        self.file.write(held.read())
 
     async def _finish_even_if_cancelled(self, data: bytes) -> None:
         """Write in a thread, and stay until it is done: the file is closed behind it."""

@@ -20,7 +20,7 @@ class Upstream:
         self.backend = backend
         self.observer = observer
         self.admission = Admission(settings, clients, observer)
-        self.scheduler = Scheduler(self._capacity, settings.windows_per_request)
+        self.scheduler = Scheduler(self._capacity, settings.windows_per_request, observer.window_waited)
         self.gate = InterimGate(self.scheduler, self._addresses, settings.live_interim_windows)
         self._name, self._settings = name, settings
 

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from whisper_serve.gateway.failures import BadUpload, UploadTooLarge
 from whisper_serve.gateway.settings import GatewaySettings
-from whisper_serve.gateway.spool import Spool, paced
+from whisper_serve.gateway.spool import Spool, Spooled, paced
 from whisper_serve.speech_v1 import speech_pb2
 
 Requests = AsyncIterator[speech_pb2.TranscribeChunksRequest]
@@ -17,11 +17,13 @@ Requests = AsyncIterator[speech_pb2.TranscribeChunksRequest]
 class Chunks:
     """What came first, and the file once all of it was received."""
 
-    def __init__(self, options: speech_pb2.TranscriptionOptions, rest: Requests, settings: GatewaySettings) -> None:
+    def __init__(
+        self, options: speech_pb2.TranscriptionOptions, rest: Requests, settings: GatewaySettings, spooled: Spooled
+    ) -> None:
         self.options = options
         self._rest = rest
         self._most = settings.max_upload_bytes
-        self._spool = Spool(settings.spool_memory_bytes)
+        self._spool = Spool(settings.spool_memory_bytes, spooled)
 
     @property
     def file(self) -> BinaryIO:
@@ -54,7 +56,7 @@ class Chunks:
 
 
 @asynccontextmanager
-async def open_chunks(requests: Requests, settings: GatewaySettings) -> AsyncIterator[Chunks]:
+async def open_chunks(requests: Requests, settings: GatewaySettings, spooled: Spooled) -> AsyncIterator[Chunks]:
     """The options of a stream, whose file is still to be received; leaving removes what is on disk.
 
     Raises:
@@ -65,7 +67,7 @@ async def open_chunks(requests: Requests, settings: GatewaySettings) -> AsyncIte
     first = await anext(coming, None)
     if first is None or first.WhichOneof("payload") != "options":
         raise BadUpload("the first message must hold the options")
-    chunks = Chunks(first.options, coming, settings)
+    chunks = Chunks(first.options, coming, settings, spooled)
     try:
         yield chunks
     finally:

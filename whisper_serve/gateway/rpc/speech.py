@@ -38,7 +38,7 @@ class SpeechService(speech_pb2_grpc.SpeechServiceServicer):
     ) -> speech_pb2.TranscribeChunksResponse:
         """One file in pieces."""
         with self._service.lifecycle.work():
-            async with open_chunks(requests, self._service.settings) as chunks:
+            async with open_chunks(requests, self._service.settings, self._service.metrics.spooled) as chunks:
                 call.model = self._service.model_named(chunks.options.model)
                 asked = read_options(chunks.options)
                 await chunks.receive()
