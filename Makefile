@@ -26,7 +26,7 @@ LOADTEST_STAMP := $(LOADTEST)/.installed
 # What `loadtest` does: a shape, its length, its most users, and classes of users (empty: all).
 SHAPE ?= steady
 TIME ?= 60s
-PEAK ?= 5
+PEAK ?= 6
 USERS ?=
 CHART_VENV := .venv-chart
 CHART_TOOLS := .chart-tools

@@ -22,9 +22,9 @@ from loadtest.errors import LoadTestError
 from loadtest.recording import Recording
 from loadtest.records import Results
 from loadtest.shapes import SHAPES, Shape
-from loadtest.users import GrpcUser, RestUser, StreamingUser, TorchServeGrpcUser, TorchServeUser
+from loadtest.users import GrpcUser, LiveUser, RestUser, StreamingUser, TorchServeGrpcUser, TorchServeUser
 
-__all__ = ["ChosenShape", "GrpcUser", "RestUser", "StreamingUser", "TorchServeGrpcUser", "TorchServeUser"]
+__all__ = ["ChosenShape", "GrpcUser", "LiveUser", "RestUser", "StreamingUser", "TorchServeGrpcUser", "TorchServeUser"]
 
 SPAWN_RATE = 100
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @events.init_command_line_parser.add_listener
 def add_options(parser: LocustArgumentParser) -> None:
-    """Our options, each of which an environment variable can set too."""
+    """Our options, each of which an environment variable can set too; a master tells its workers: numbers and texts."""
     group = parser.add_argument_group("whisper-serve")
 
     def option(name: str, default: Any, told: str, **more: Any) -> None:
@@ -42,9 +42,9 @@ def add_options(parser: LocustArgumentParser) -> None:
 
     option("--shape", "steady", "how the load changes", choices=sorted(SHAPES))
     option("--seconds", 60.0, "length of the run", type=float)
-    option("--peak", 5, "most users at a time", type=int)
+    option("--peak", 6, "most users at a time", type=int)
     option("--pause", 0.0, "mean seconds between an answer and the user's next request", type=float)
-    option("--corpus", ROOT / "tests" / "data", "folder of clips with manifest.tsv", type=Path)
+    option("--corpus", str(ROOT / "tests" / "data"), "folder of clips with manifest.tsv")
     option("--longest", float("inf"), "seconds of the longest clip that is sent", type=float)
     option("--most-word-errors", 0.5, "share of wrong words that makes a text a failure", type=float)
     option("--grpc-target", "127.0.0.1:9000", "host:port of the gateway's gRPC service")
@@ -52,7 +52,7 @@ def add_options(parser: LocustArgumentParser) -> None:
     option("--torchserve-target", "127.0.0.1:7070", "host:port of TorchServe's gRPC for inference")
     option("--torchserve-model", "whisper", "what TorchServe calls the model")
     option("--api-key", None, "key for the gateway")
-    option("--results", None, "file to write the results into, as JSON", type=Path)
+    option("--results", None, "file to write the results into, as JSON")
     option("--described-machine", "", "what the results say of the machine that is tested")
     option("--described-model", "", "what the results say of the model")
 
@@ -65,7 +65,7 @@ def prepare(environment: Environment, **_: Any) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         environment.recording = Recording(environment)
-        environment.clips = Clips.read(options.corpus, options.longest)
+        environment.clips = Clips.read(Path(options.corpus), options.longest)
         if environment.shape_class:
             environment.shape_class.shape = SHAPES[options.shape](options.seconds, options.peak)
     except (LoadTestError, ValueError, OSError) as error:
@@ -86,14 +86,14 @@ def finish(environment: Environment, **_: Any) -> None:
         return
     environment.process_exit_code = 0
     if options.results:
-        results_of(environment).write(options.results)
+        results_of(environment).write(Path(options.results))
         logging.getLogger(__name__).info("results are in %s", options.results)
 
 
 def results_of(environment: Environment) -> Results:
     """All that was kept."""
     options, records = environment.parsed_options, environment.recording.records
-    seconds = max((record.started + record.seconds for record in records), default=0.0)
+    seconds = max((record.ended for record in records), default=0.0)
     date = datetime.datetime.now(datetime.timezone.utc).isoformat()
     return Results(options.shape, seconds, options.described_machine, options.described_model, date, records)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from loadtest.endpoints import ENDPOINTS
 from loadtest.shapes import SHAPES
 
 HERE: Final = Path(__file__).parent
@@ -52,7 +53,7 @@ class Options:
 def read_options(arguments: Sequence[str]) -> Options:
     """The command line; argparse's own way out on a bad one."""
     given = vars(_parser().parse_args(arguments))
-    return Options(**{**given, "users": tuple(given["users"]), "more": tuple(given["more"])})
+    return Options(**{**given, "more": tuple(given["more"])})
 
 
 def seconds_of(text: str) -> float:
@@ -69,6 +70,14 @@ def seconds_of(text: str) -> float:
     if not seconds:
         raise argparse.ArgumentTypeError(f"{text!r} is no duration such as 90s, 3m or 1.5h")
     return seconds
+
+
+def users_of(text: str) -> tuple[str, ...]:
+    """Classes of users, separated by commas or spaces."""
+    users = tuple(re.findall(r"[^\s,]+", text))
+    if unknown := [each for each in users if each not in ENDPOINTS]:
+        raise argparse.ArgumentTypeError(f"there is no {unknown[0]}: choose of {', '.join(ENDPOINTS)}")
+    return users
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -100,12 +109,10 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
 
 def _add_load(parser: argparse.ArgumentParser) -> None:
     load = parser.add_argument_group("load")
-    load.add_argument(
-        "--users", type=lambda text: re.findall(r"[^\s,]+", text), default=[], help="classes of users [all]"
-    )
+    load.add_argument("--users", type=users_of, default=(), help=f"some of {', '.join(ENDPOINTS)} [all]")
     load.add_argument("--shape", choices=sorted(SHAPES), default="steady", help="how the load changes [%(default)s]")
     load.add_argument("--time", type=seconds_of, dest="seconds", default="60s", help="length of the run [%(default)s]")
-    load.add_argument("--peak", type=int, default=5, help="most users at a time [%(default)s]")
+    load.add_argument("--peak", type=int, default=6, help="most users at a time [%(default)s]")
     load.add_argument(
         "--corpus", type=Path, default=ROOT / "tests" / "data", help="folder of clips with manifest.tsv [tests/data]"
     )

@@ -17,7 +17,7 @@ FAILED: Final = "#d03030"
 
 def plot(results: Results) -> str:
     """Seconds of each request over the run as SVG; users as a line, failures in red, refusals on the ground."""
-    last = max((record.started + record.seconds for record in results.records), default=1.0) or 1.0
+    last = max((record.ended for record in results.records), default=1.0) or 1.0
     highest = max((record.seconds for record in results.records), default=1.0) or 1.0
     most = max((record.users for record in results.records), default=1)
     endpoints = sorted({record.endpoint for record in results.records})
@@ -61,7 +61,7 @@ def _dot(record: Record, endpoints: list[str], last: float, highest: float) -> s
     bad = record.error not in (OK, REFUSED)
     colour = FAILED if bad else _colour(endpoints.index(record.endpoint))
     top = _y(record.seconds / highest)
-    return f'<circle cx="{_x(record.started + record.seconds, last):.1f}" cy="{top:.1f}" r="2.5" fill="{colour}"/>'
+    return f'<circle cx="{_x(record.ended, last):.1f}" cy="{top:.1f}" r="2.5" fill="{colour}"/>'
 
 
 def _colour(number: int) -> str:

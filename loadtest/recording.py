@@ -33,14 +33,15 @@ class Recording:
         try:
             answer: Answer | None = ask()
             error: RequestError | None = None
-        except RequestError as raised:
-            answer, error = None, raised
-        seconds = answer.seconds if answer else time.perf_counter() - started
+        except Exception as raised:  # Whatever it is, the request has failed, and Locust would only log it.
+            answer, error = None, _as_request_error(raised)
+        took = time.perf_counter() - started
+        seconds = answer.seconds if answer else took
         first = answer.first_text_seconds if answer else None
         runner = self._environment.runner
         users = runner.user_count if runner else 1
         kind = error.kind if error else OK
-        self._keep(Record(endpoint, began, seconds, clip.seconds, users, kind, first), error)
+        self._keep(Record(endpoint, began, began + took, seconds, clip.seconds, users, kind, first), error)
         return answer
 
     def _keep(self, record: Record, error: RequestError | None) -> None:
@@ -65,5 +66,12 @@ class Recording:
         shift, users = told["began"] - self.began, self._environment.runner
         for each in told["records"]:
             # A worker knows only its own users: the master has them all.
-            here = {"started": each["started"] + shift, "users": max(each["users"], users.user_count if users else 0)}
+            times = {name: each[name] + shift for name in ("started", "ended")}
+            here = {**times, "users": max(each["users"], users.user_count if users else 0)}
             self.records.append(Record(**{**each, **here}))
+
+
+def _as_request_error(error: Exception) -> RequestError:
+    if isinstance(error, RequestError):
+        return error
+    return RequestError(type(error).__name__, str(error))

@@ -18,13 +18,15 @@ REFUSED = "refused"
 class Record:
     """One request.
 
-    `endpoint` is what was asked, such as ``rest``; `started` the seconds since the run began; `seconds` what it took;
-    `audio_seconds` the clip's length; `users` how many there were when it was sent; `error` the kind of its error,
-    empty for a good answer; `first_text_seconds` when the first text came, where texts come in parts.
+    `endpoint` is what was asked, such as ``rest``; `started` and `ended` are seconds since the run began; `seconds` is
+    how long the answer was waited for; `audio_seconds` the clip's length; `users` how many there were when it was sent;
+    `error` the kind of its error, empty for a good answer; `first_text_seconds` when the first text came, where texts
+    come in parts.
     """
 
     endpoint: str
     started: float
+    ended: float
     seconds: float
     audio_seconds: float
     users: int

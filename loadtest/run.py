@@ -9,7 +9,8 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Final
 
-from loadtest.errors import NotStarted
+from loadtest.endpoints import ENDPOINTS
+from loadtest.errors import BadShape, NotStarted
 from loadtest.growth import trends
 from loadtest.options import HERE, ROOT, Options
 from loadtest.plot import plot
@@ -34,10 +35,15 @@ def run(options: Options) -> bool:
     """
     thresholds = Thresholds.read(options.thresholds)
     SHAPES[options.shape](options.seconds, options.peak)
+    users = options.users or tuple(ENDPOINTS)
+    if options.peak < len(users):
+        raise BadShape(
+            f"a peak of {options.peak} users is too few for {len(users)} classes of them: {', '.join(users)}"
+        )
     options.reports.mkdir(parents=True, exist_ok=True)
     with target_of(options) as target:
         results = load(options, target)
-    checks = judge(results, thresholds)
+    checks = judge(results, thresholds, [ENDPOINTS[each] for each in users])
     publish(options, results, checks)
     return all(check.passed for check in checks)
 

@@ -46,10 +46,10 @@ class Steady(Limits):
 
 @dataclass(frozen=True, slots=True)
 class Soak(Limits):
-    """Half of the users for the whole run: a load that can go on for hours."""
+    """Up to the peak within the first twentieth of the run, and then all the time, for hours."""
 
     def users_at(self, seconds: float) -> int:
-        return max(1, self.peak // 2)
+        return max(1, min(self.peak, math.ceil(self.peak * 20 * seconds / self.total)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -91,11 +91,13 @@ MEASURES: Final[Mapping[str, Callable[[EndpointSummary], float | None]]] = {
 }
 
 
-def judge(results: Results, thresholds: Thresholds) -> list[Check]:
-    """All checks of a run. One without a single request has failed."""
-    checks = [check for summary in summarise(results) for check in _of_endpoint(summary, thresholds)]
-    if not checks and not results.records:
-        checks = [Check("all", "requests", 0, 1, passed=False, note="nothing was sent")]
+def judge(results: Results, thresholds: Thresholds, expected: Collection[str] = ()) -> list[Check]:
+    """All checks of a run; it has failed if an expected endpoint was sent nothing, or nothing was sent at all."""
+    missing = sorted(set(expected) - {record.endpoint for record in results.records})
+    if not expected and not results.records:
+        missing = ["all"]
+    checks = [Check(each, "requests", 0, 1, passed=False, note="nothing was sent") for each in missing]
+    checks += [check for summary in summarise(results) for check in _of_endpoint(summary, thresholds)]
     return checks + [_of_trend(trend, thresholds.growth) for trend in results.trends]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from typing import ClassVar
 
 import grpc.experimental.gevent as grpc_gevent
 from locust import User, task
@@ -11,9 +10,11 @@ from locust.env import Environment
 
 from loadtest.answers import Answer, Transport
 from loadtest.clips import Clip, Clips
+from loadtest.endpoints import ENDPOINTS
 from loadtest.recording import Recording
 from loadtest.transports.event_stream import EventStreamTransport
 from loadtest.transports.form import FormTransport
+from loadtest.transports.live_websocket import LiveTransport
 from loadtest.transports.speech_grpc import SpeechGrpcTransport
 from loadtest.transports.torchserve import TorchServeGrpcTransport, TorchServeRestTransport
 from loadtest.wording import check
@@ -23,10 +24,9 @@ grpc_gevent.init_gevent()
 
 
 class SpeechUser(User):
-    """Sends a clip and checks its text; `endpoint` is what records call it."""
+    """Sends a clip and checks its text."""
 
     abstract = True
-    endpoint: ClassVar[str]
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
@@ -55,7 +55,7 @@ class SpeechUser(User):
     def transcribe(self) -> None:
         """Send one clip."""
         clip = self.clips.choose(self.chance)
-        self.recording.run(self.endpoint, clip, lambda: self._ask(clip))
+        self.recording.run(ENDPOINTS[type(self).__name__], clip, lambda: self._ask(clip))
 
     def _ask(self, clip: Clip) -> Answer:
         answer = self.transport.transcribe(clip)
@@ -66,34 +66,33 @@ class SpeechUser(User):
 class RestUser(SpeechUser):
     """Uploads a file to OpenAI's REST API."""
 
-    endpoint = "rest"
-
     def connect(self) -> Transport:
-        return FormTransport(self.options.host, key=self.options.api_key)
+        return FormTransport(self.environment.host, key=self.options.api_key)
 
 
 class StreamingUser(SpeechUser):
     """The same, with the text as server-sent events."""
 
-    endpoint = "streaming"
-
     def connect(self) -> Transport:
-        return EventStreamTransport(self.options.host, key=self.options.api_key)
+        return EventStreamTransport(self.environment.host, key=self.options.api_key)
 
 
 class GrpcUser(SpeechUser):
     """Calls the project's gRPC service."""
 
-    endpoint = "grpc"
-
     def connect(self) -> Transport:
         return SpeechGrpcTransport(self.options.grpc_target, key=self.options.api_key)
 
 
+class LiveUser(SpeechUser):
+    """Speaks a clip over a WebSocket, as fast as it was spoken."""
+
+    def connect(self) -> Transport:
+        return LiveTransport(self.environment.host, key=self.options.api_key)
+
+
 class TorchServeUser(SpeechUser):
     """Posts a file to TorchServe's own REST API."""
-
-    endpoint = "torchserve-rest"
 
     def connect(self) -> Transport:
         return TorchServeRestTransport(self.options.torchserve_url, self.options.torchserve_model)
@@ -101,8 +100,6 @@ class TorchServeUser(SpeechUser):
 
 class TorchServeGrpcUser(SpeechUser):
     """Calls TorchServe's own gRPC."""
-
-    endpoint = "torchserve-grpc"
 
     def connect(self) -> Transport:
         return TorchServeGrpcTransport(self.options.torchserve_target, self.options.torchserve_model)

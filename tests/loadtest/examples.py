@@ -13,9 +13,8 @@ CLIP = Clip("folder/clip.wav", "en", "One window, and another.", 2.0, b"audio")
 
 
 def record(seconds: float = 1.0, **changes: Any) -> Record:
-    return Record(
-        **{"endpoint": "rest", "started": 0.0, "seconds": seconds, "audio_seconds": 10.0, "users": 1, **changes}
-    )
+    values = {"endpoint": "rest", "started": 0.0, "ended": seconds, "audio_seconds": 10.0, "users": 1}
+    return Record(**{**values, **changes}, seconds=seconds)
 
 
 def results(records: Sequence[Record], trends: Sequence[Trend] = (), **changes: Any) -> Results:

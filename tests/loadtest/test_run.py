@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from loadtest.summary import summarise
 from tests.gateway.deterministic import Deterministic, Served, serve
 from tests.loadtest.examples import CLIP
 from whisper_serve.gateway.failures import Overloaded
+from whisper_serve.torchserve.endpoints import on_free_ports
 
 LOCUST = ROOT / ".venv-loadtest" / "bin" / "locust"
 needs_locust = pytest.mark.skipif(not LOCUST.is_file(), reason="there is no .venv-loadtest: make loadtest makes it")
@@ -92,6 +95,7 @@ def test_refusals_are_counted_apart(served: Served, corpus: Path, tmp_path: Path
     [
         (["--thresholds", "/nowhere.yaml"], "/nowhere.yaml cannot be read"),
         (["--peak", "0"], "at least 1 user, not 0"),
+        (["--peak", "2"], "a peak of 2 users is too few for 6 classes of them: RestUser, "),
         (["--locust", "/nowhere/locust"], "Locust did not start: /nowhere/locust: No such file"),
     ],
 )
@@ -116,8 +120,34 @@ def test_durations_that_are_none(text: str, capsys: pytest.CaptureFixture[str]) 
     assert "is no duration such as 90s, 3m or 1.5h" in capsys.readouterr().err
 
 
+def test_unknown_users(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        read_options(["--users", "RestUser,NoUser"])
+    assert "there is no NoUser: choose of RestUser, " in capsys.readouterr().err
+
+
 def test_options_are_read() -> None:
     options = read_options(["--users", "RestUser, GrpcUser", "--time", "1.5h", "--", "--tags", "a"])
     assert (options.users, options.seconds, options.more) == (("RestUser", "GrpcUser"), 5400.0, ("--tags", "a"))
     assert read_options(["--users", ""]).users == ()
     assert read_options([]).seconds == seconds_of("60")
+
+
+@needs_locust
+def test_workers_do_what_their_master_is_told(served: Served, corpus: Path) -> None:
+    port = str(on_free_ports().inference)
+    work = [str(LOCUST), "-f", str(ROOT / "loadtest" / "locustfile.py"), "--worker", "--master-port", port]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "LOADTEST_CORPUS": str(corpus)}
+    workers = [subprocess.Popen(work, env=environment, cwd=corpus) for _ in range(2)]
+    try:
+        master = ["--", "--master", "--master-bind-port", port, "--expect-workers", "2"]
+        assert main(arguments(served, corpus, "--peak", "6", "--time", "8s", *master)) == 0
+        assert [worker.wait(20) for worker in workers] == [0, 0]
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    results = Results.read(corpus / "reports" / "results.json")
+    assert {record.endpoint for record in results.records} == {"rest", "streaming", "grpc"}
+    assert max(record.users for record in results.records) == 6
+    assert max(record.ended for record in results.records) == pytest.approx(8, abs=4)

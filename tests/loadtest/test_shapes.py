@@ -14,7 +14,7 @@ PEAK, TOTAL = 20, 100.0
         ("steady", [20, 20, 20, 20, 20]),
         ("step", [4, 8, 12, 16, 20]),
         ("spike", [5, 5, 20, 5, 5]),
-        ("soak", [10, 10, 10, 10, 10]),
+        ("soak", [20, 20, 20, 20, 20]),
         ("diurnal", [2, 13, 20, 13, 2]),
     ],
 )
@@ -29,7 +29,12 @@ def test_no_shape_leaves_its_limits(name: str, peak: int) -> None:
     shape = SHAPES[name](TOTAL, peak)
     users = [shape.users_at(seconds) for seconds in range(int(TOTAL) + 1)]
     assert min(users) >= 1
-    assert max(users) == (max(1, peak // 2) if name == "soak" else peak)
+    assert max(users) == peak
+
+
+def test_a_soak_begins_softly() -> None:
+    shape = SHAPES["soak"](TOTAL, PEAK)
+    assert [shape.users_at(seconds) for seconds in (0, 1, 2.5, 5)] == [1, 4, 10, 20]
 
 
 @pytest.mark.parametrize(("total", "peak"), [(0, 1), (-1, 1), (float("nan"), 1), (float("inf"), 1), (10, 0)])

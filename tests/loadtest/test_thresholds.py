@@ -87,6 +87,11 @@ def test_a_run_without_requests_has_failed() -> None:
     assert not check.passed
 
 
+def test_an_endpoint_without_requests_has_failed() -> None:
+    missing, other = judge(results([record()]), thresholds(error_share=1), ["rest", "grpc"])
+    assert (missing.subject, missing.passed, other.passed) == ("grpc", False, True)
+
+
 @pytest.mark.parametrize(
     ("line", "passed", "told"),
     [

@@ -112,6 +112,13 @@ def _wait_until_ready(lines: IO[str]) -> None:
     for line in lines:
         said = line.strip() or said
         if line.startswith("Ready"):
-            threading.Thread(target=lambda: list(lines), daemon=True).start()
+            threading.Thread(target=_drop, args=(lines,), daemon=True).start()
             return
+    lines.close()
     raise BenchmarkError(f"the server did not start; its last words: {said}")
+
+
+def _drop(lines: IO[str]) -> None:
+    with lines:
+        for _ in lines:
+            pass
