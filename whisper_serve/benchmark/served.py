@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, Final
@@ -25,16 +26,47 @@ from whisper_serve.torchserve.endpoints import Endpoints, on_free_ports
 STOP_SECONDS: Final = 60
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that runs: its supervisor's process, its addresses, and its folder for temporary files."""
+
+    pid: int
+    endpoints: Endpoints
+    gateway_url: str | None
+    """None: there is no gateway."""
+    rpc_target: str | None
+    """Where the gateway serves gRPC; None: nowhere."""
+    folder: Path
+
+    @property
+    def files_url(self) -> str:
+        """Where files go."""
+        if self.gateway_url:
+            return f"{self.gateway_url}/v1/audio/transcriptions"
+        return f"{self.endpoints.inference_url}/predictions/whisper"
+
+
 @contextmanager
 def running_server(
     model: str, device: str, store: Path, *, gateway: bool, rpc_port: int | None = None
 ) -> Iterator[str]:
-    """The address for files of a server of its own, once it is ready; its archive is or will be in ``store``.
+    """The address for files of a server of its own: see `started_server`."""
+    with started_server(model, device, store, gateway=gateway, rpc_port=rpc_port) as server:
+        yield server.files_url
 
-    ``rpc_port`` is where its gateway serves gRPC; None: nowhere.
+
+@contextmanager
+def started_server(
+    model: str, device: str, store: Path, *, gateway: bool, rpc_port: int | None = None
+) -> Iterator[Server]:
+    """A server of its own on free ports, once it is ready; its archive is or will be in ``store``.
+
+    ``rpc_port`` is where its gateway serves gRPC; None: nowhere. Raises BenchmarkError if it does not start.
     """
     endpoints, port = on_free_ports(), on_free_ports().inference
     command = [*_command(model, device, store, endpoints), *(_gateway(port, rpc_port) if gateway else ["--no-gateway"])]
+    url = f"http://127.0.0.1:{port}" if gateway else None
+    target = f"127.0.0.1:{rpc_port}" if gateway and rpc_port else None
     # A Unix socket's path may have 107 characters at most, and TorchServe's lie in the folder for temporary files.
     with tempfile.TemporaryDirectory(prefix="ws") as folder:
         environment = {**os.environ, "TMPDIR": folder}
@@ -44,10 +76,7 @@ def running_server(
         try:
             assert process.stdout is not None
             _wait_until_ready(process.stdout)
-            if gateway:
-                yield f"http://127.0.0.1:{port}/v1/audio/transcriptions"
-            else:
-                yield f"{endpoints.inference_url}/predictions/whisper"
+            yield Server(process.pid, endpoints, url, target, Path(folder))
         finally:
             process.terminate()
             process.wait(STOP_SECONDS)
@@ -83,6 +112,13 @@ def _wait_until_ready(lines: IO[str]) -> None:
     for line in lines:
         said = line.strip() or said
         if line.startswith("Ready"):
-            threading.Thread(target=lambda: list(lines), daemon=True).start()
+            threading.Thread(target=_drop, args=(lines,), daemon=True).start()
             return
+    lines.close()
     raise BenchmarkError(f"the server did not start; its last words: {said}")
+
+
+def _drop(lines: IO[str]) -> None:
+    with lines:
+        for _ in lines:
+            pass

@@ -1,0 +1,1 @@
+"""Ways to send a clip: one file each, which knows nothing of Locust. `loadtest.answers.Transport` is what they do."""
