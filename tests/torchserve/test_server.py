@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import httpx
 import psutil
 import pytest
 
+from whisper_serve.torchserve.archive import HANDLER
 from whisper_serve.torchserve.client import WINDOW_KEY, GrpcClient, RestClient
 from whisper_serve.torchserve.errors import ArchiveError, PortsBusy, RequestFailed, ServerFailed
 from whisper_serve.torchserve.server import ServerConfig, TorchServe
@@ -174,6 +176,17 @@ def test_failed_start_says_why(
         with pytest.raises(ServerFailed, match=reason) as failed:
             server.wait_ready()
         assert failed.value.log
+
+
+def test_damaged_archive_is_told(pack_handler: Callable[..., Path], configure: Callable[..., ServerConfig]) -> None:
+    archive = pack_handler()
+    with zipfile.ZipFile(archive) as packed:
+        inside = packed.getinfo(HANDLER)
+    content = bytearray(archive.read_bytes())
+    content[inside.header_offset + 30 + len(HANDLER) + 20] ^= 0xFF  # a byte of the handler's text
+    archive.write_bytes(content)
+    with TorchServe(configure(archive)) as server, pytest.raises(ServerFailed, match=r"whisper\.mar: .*CRC"):
+        server.wait_ready()
 
 
 def test_busy_port_is_told_before_the_start(

@@ -6,7 +6,9 @@ management API shows a worker READY, and then a real request has been answered.
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterable
 from itertools import takewhile
 from pathlib import Path
 
@@ -19,6 +21,8 @@ _WORKER_STARTED = "Torch worker started."
 _WORKER_DIED = "Backend worker process died."
 # What the next worker prints first.
 _NEXT_WORKER = "s_name_part0="
+# TorchServe's own report of an archive that it cannot unpack. It goes on without a model.
+_ARCHIVE_REFUSED = "Failed to load model: "
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*: \S")
 # TorchServe looks for a handler it cannot import among its own, and reports only that it is not there either.
 _SECOND_LOOKUP = "ts.torch_handler"
@@ -46,6 +50,16 @@ def load_failure(model_log: Path, workers: int) -> str | None:
         return _exception(lines[lines.index(_WORKER_DIED) + 1 :])
     if lines.count(_WORKER_STARTED) > workers + 2:
         return "its worker was killed again and again, as happens when memory is short"
+    return None
+
+
+def archive_failure(output: Iterable[str]) -> str | None:
+    """Why TorchServe cannot unpack the archive, from the lines of its log (JSON), or None while there is hope."""
+    for line in output:
+        if _ARCHIVE_REFUSED in line:
+            record = json.loads(line)
+            if record["message"].startswith(_ARCHIVE_REFUSED):
+                return str(record["exception"] or record["message"]).splitlines()[0]
     return None
 
 

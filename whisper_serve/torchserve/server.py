@@ -20,7 +20,7 @@ from whisper_serve.torchserve.java import Java, find_java
 from whisper_serve.torchserve.model_archive import ModelArchive, read_archive
 from whisper_serve.torchserve.process import TorchServeProcess
 from whisper_serve.torchserve.properties import render_properties
-from whisper_serve.torchserve.readiness import has_ready_worker, load_failure, read_lines
+from whisper_serve.torchserve.readiness import archive_failure, has_ready_worker, load_failure, read_lines
 from whisper_serve.torchserve.workspace import Workspace
 
 POLL_SECONDS = 0.1
@@ -131,7 +131,9 @@ class TorchServe:
     def _raise_if_failed(self, limit: float) -> None:
         if self.process.exit_code is not None:
             self._fail(f"TorchServe ended while it started, with exit code {self.process.exit_code}.")
-        reason = load_failure(self._workspace.model_log, self.archive.settings.workers)
+        reason = archive_failure(tuple(self.process.output)) or load_failure(
+            self._workspace.model_log, self.archive.settings.workers
+        )
         if reason is not None:
             self._fail(f"The model {self.archive.name} cannot be loaded from {self.archive.path}: {reason}")
         if self.seconds > limit:
