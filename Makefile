@@ -30,7 +30,7 @@ KUBECTL := $(CHART_TOOLS)/kubectl/kubectl
 IMAGES := gateway torchserve
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo build test test-slow test-chart chart-docs manifests lint format eval quality quality-gpu bench bench-gpu bench-live profile profile-gpu images test-images test-cluster lock proto clean
+.PHONY: help setup serve demo build test test-slow test-page test-chart chart-docs manifests lint format eval quality quality-gpu bench bench-gpu bench-live profile profile-gpu images test-images test-cluster lock proto clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -47,10 +47,13 @@ build: $(RUN_STAMP)  ## Pack MODEL into model_store/whisper.mar
 	$(BIN)/whisper-serve build --model "$(MODEL)" $(ARGS)
 
 test: $(DEV_STAMP)  ## Run the tests but the slow ones
-	$(BIN)/python -m pytest -m "not slow and not chart and not images and not cluster" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not page and not chart and not images and not cluster" $(ARGS)
 
 test-slow: $(DEV_STAMP)  ## Run the slow tests: real weights, real servers
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	$(BIN)/python -m pytest -m "slow and not page" $(ARGS)
+
+test-page: $(DEV_STAMP)  ## Try the web page in a real browser: needs Chromium
+	$(BIN)/python -m pytest -m page tests/page $(ARGS)
 
 test-chart: $(DEV_STAMP) $(CHART_STAMP)  ## Check the Helm chart and the manifests
 	$(BIN)/python -m pytest -m chart tests/chart $(ARGS)
