@@ -91,3 +91,11 @@ def test_wheel_has_no_archive_and_no_tests(wheel: Path) -> None:
         names = archive.namelist()
     assert not [name for name in names if name.endswith((".mar", ".safetensors")) or name.startswith("tests")]
     assert {"whisper_serve/py.typed", "whisper_serve/evaluation/page.html"} <= set(names)
+
+
+def test_wheel_has_the_web_page(wheel: Path) -> None:
+    folder = ROOT / "whisper_serve" / "gateway" / "web"
+    files = {f"whisper_serve/gateway/web/{path.relative_to(folder)}" for path in folder.rglob("*") if path.is_file()}
+    with zipfile.ZipFile(wheel) as archive:
+        assert files <= set(archive.namelist())
+    assert "whisper_serve/gateway/web/index.html" in files

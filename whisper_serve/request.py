@@ -16,7 +16,8 @@ from whisper_serve.wire import MAX_SUPPRESSED_TOKENS, MAX_TEXT_TOKEN, InvalidOpt
 
 TRUE: Final = frozenset({"true", "1", "yes", "on"})
 FALSE: Final = frozenset({"false", "0", "no", "off"})
-STREAMED_FORMATS: Final = ("json", "text")
+STREAMED_FORMATS: Final = ("json", "text", "verbose_json")
+"""Events have the same text in all of them; with `verbose_json` the last one has all of its members too."""
 SUBTITLE_FORMATS: Final = ("srt", "vtt")
 WORD_FORMATS: Final = ("verbose_json", *SUBTITLE_FORMATS)
 """Those that tell when words are said."""

@@ -69,7 +69,7 @@ def test_verbose_json_has_the_lists_that_were_asked_for(granularities: frozenset
     body = json.loads(render(value, "verbose_json", RenderOptions(granularities)))
     assert {"segments", "words"} & set(body) == lists
     if "words" in lists:
-        assert body["words"] == [{"word": "Hello.", "start": 0.2, "end": 0.7}]
+        assert body["words"] == [{"word": "Hello.", "start": 0.2, "end": 0.7, "probability": 0.9}]
 
 
 @pytest.mark.parametrize("response_format", ["json", "verbose_json"])

@@ -63,7 +63,7 @@ class AudioAnswer(Response):
         return Response(text, headers={"content-type": RESPONSE_FORMATS[asked.response_format].content_type})
 
     async def _stream(self, run: Run, asked: FileRequest, metrics: ModelMetrics, send: Send) -> None:
-        stream = EventStream(send, logprobs=asked.options.logprobs)
+        stream = EventStream(send, asked)
         first = True
         async with aclosing(stream.run(run, self._service.settings.keepalive_seconds)) as deltas:
             async for _ in deltas:

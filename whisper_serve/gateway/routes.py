@@ -23,6 +23,7 @@ from whisper_serve.gateway.shapes import (
     Transcription,
     VerboseTranscription,
 )
+from whisper_serve.gateway.web_page import web_page
 
 
 def add_routes(app: FastAPI, service: Service) -> None:
@@ -32,6 +33,7 @@ def add_routes(app: FastAPI, service: Service) -> None:
     app.include_router(_models(service))
     app.include_router(_health(service))
     app.include_router(pages())
+    app.include_router(web_page(service.settings))
 
 
 def _audio(service: Service) -> APIRouter:

@@ -63,11 +63,12 @@ class TranscriptionSegment(BaseModel):
 
 
 class TranscriptionWord(BaseModel):
-    """A word; times in seconds of the file."""
+    """A word, and how sure the model is of it; times in seconds of the file."""
 
     word: str
     start: float
     end: float
+    probability: float = Field(ge=0, le=1)
 
 
 class DroppedText(BaseModel):

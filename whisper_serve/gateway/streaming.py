@@ -13,11 +13,13 @@ from starlette.types import Send
 from whisper_serve.errors import envelope
 from whisper_serve.gateway.replies import ClientGone, error_reply
 from whisper_serve.gateway.service import Run
-from whisper_serve.speech.formats import logprobs_body, usage
+from whisper_serve.request import FileRequest
+from whisper_serve.speech.formats import logprobs_body, usage, verbose_body
 from whisper_serve.speech.transcript import TokenLogprob, WindowTranscript, needs_space
 
 T = TypeVar("T")
 
+DONE_TYPE: Final = "transcript.text.done"
 DONE: Final = b"data: [DONE]\n\n"
 KEEPALIVE: Final = b": keep-alive\n\n"
 HEADERS: Final = [
@@ -51,9 +53,10 @@ class Deltas:
 class EventStream:
     """The answer to one request. It begins with the first event, so that an error before that has its own status."""
 
-    def __init__(self, send: Send, *, logprobs: bool) -> None:
+    def __init__(self, send: Send, asked: FileRequest) -> None:
         self._send = send
-        self._logprobs = logprobs
+        self._logprobs = asked.options.logprobs
+        self._verbose = asked.render if asked.response_format == "verbose_json" else None
         self.begun = False
         self.succeeded = False
 
@@ -85,11 +88,13 @@ class EventStream:
 
     def _done(self, run: Run) -> dict[str, Any]:
         transcript = run.transcript()
+        if self._verbose:
+            return {"type": DONE_TYPE, **verbose_body(transcript, self._verbose)}
         extra = self._extra(transcript.token_logprobs)
         if transcript.warnings:
             extra["warnings"] = list(transcript.warnings)
         used = usage(transcript.duration)
-        return {"type": "transcript.text.done", "text": transcript.text, **extra, "usage": used}
+        return {"type": DONE_TYPE, "text": transcript.text, **extra, "usage": used}
 
     def _extra(self, tokens: Iterable[TokenLogprob]) -> dict[str, Any]:
         return {"logprobs": logprobs_body(tokens)} if self._logprobs else {}

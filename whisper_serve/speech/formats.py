@@ -59,7 +59,8 @@ def _json(transcript: Transcript, options: RenderOptions) -> str:
     return _dump({**body, **_warnings(transcript), "usage": usage(transcript.duration)})
 
 
-def _verbose_json(transcript: Transcript, options: RenderOptions) -> str:
+def verbose_body(transcript: Transcript, options: RenderOptions) -> dict[str, Any]:
+    """The members of `verbose_json`, in their order."""
     body: dict[str, Any] = {
         "task": transcript.task,
         "language": language_name(transcript.language),
@@ -72,7 +73,11 @@ def _verbose_json(transcript: Transcript, options: RenderOptions) -> str:
         body["words"] = [_word(word) for word in transcript.words]
     if transcript.dropped:
         body["dropped"] = [asdict(dropped) for dropped in transcript.dropped]
-    return _dump({**body, **_warnings(transcript), "usage": usage(transcript.duration)})
+    return {**body, **_warnings(transcript), "usage": usage(transcript.duration)}
+
+
+def _verbose_json(transcript: Transcript, options: RenderOptions) -> str:
+    return _dump(verbose_body(transcript, options))
 
 
 def _segment(segment: Segment) -> dict[str, Any]:
@@ -92,7 +97,7 @@ def _segment(segment: Segment) -> dict[str, Any]:
 
 
 def _word(word: Word) -> dict[str, Any]:
-    return {"word": word.word.strip(), "start": word.start, "end": word.end}
+    return {"word": word.word.strip(), "start": word.start, "end": word.end, "probability": round(word.probability, 4)}
 
 
 def _warnings(transcript: Transcript) -> dict[str, Any]:
