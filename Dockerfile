@@ -1,5 +1,5 @@
-# Two images: `torchserve` serves the model, `gateway` serves OpenAI's API before it. docs/images.md tells how they are
-# built and run. BuildKit and Buildah build it: `make images`.
+# Three images: `torchserve` serves the model, `gateway` serves OpenAI's API before it, and `loadtest` sends requests to
+# them. docs/images.md tells how they are built and run. BuildKit and Buildah build it: `make images`.
 
 # Debian or Ubuntu with Python 3.10 to 3.13.
 ARG IMAGE_BASE=docker.io/library/debian:bookworm-slim
@@ -78,6 +78,43 @@ ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="whisper-serve gateway" \
     org.opencontainers.image.description="OpenAI's audio API over HTTP, WebSocket and gRPC, before whisper-serve's TorchServe" \
+    org.opencontainers.image.licenses="Apache-2.0" \
+    org.opencontainers.image.version="${VERSION}" \
+    org.opencontainers.image.revision="${REVISION}" \
+    org.opencontainers.image.base.name="${IMAGE_BASE}"
+
+# ---- Load tests -------------------------------------------------------------------------------------------------------
+FROM builder AS loadtest-packages
+COPY requirements-loadtest.lock ./
+RUN --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=secret,id=pip,target=/etc/pip.conf \
+    --mount=type=secret,id=ca,target=/run/secrets/ca.pem \
+    /opt/tools/bin/pip --python /opt/venv/bin/python install --quiet \
+        --no-deps --require-hashes --requirement requirements-loadtest.lock
+
+FROM loadtest-packages AS loadtest-app
+COPY --from=wheel /wheels /wheels
+RUN /opt/tools/bin/pip --python /opt/venv/bin/python install --quiet \
+        --no-deps --no-index --target /opt/whisper-serve /wheels/*.whl
+COPY loadtest /opt/whisper-serve/loadtest
+COPY tests/data /opt/whisper-serve/tests/data
+
+FROM runtime AS loadtest
+COPY --from=loadtest-packages /opt/venv /opt/venv
+COPY --from=loadtest-app /opt/whisper-serve /opt/whisper-serve
+USER 10001:10001
+WORKDIR /tmp
+# Of a master of several machines: workers connect here.
+EXPOSE 5557
+# It runs once and ends: there is nothing to ask whether it is well.
+HEALTHCHECK NONE
+ENTRYPOINT ["tini", "--"]
+CMD ["python", "-m", "loadtest", "--help"]
+ARG IMAGE_BASE
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="whisper-serve loadtest" \
+    org.opencontainers.image.description="Load tests of whisper-serve with Locust, with recordings to send" \
     org.opencontainers.image.licenses="Apache-2.0" \
     org.opencontainers.image.version="${VERSION}" \
     org.opencontainers.image.revision="${REVISION}" \

@@ -171,8 +171,9 @@ IMAGE_BUILD = $(ENGINE) build $(if $(filter docker,$(notdir $(ENGINE))),,--forma
 	$(IMAGE_ARGS)
 comma := ,
 
-.PHONY: $(IMAGES:%=image-%)
-$(IMAGES:%=image-%): image-%:
+# Not one of `make images`, since it is no part of a release.
+.PHONY: $(IMAGES:%=image-%) image-loadtest
+$(IMAGES:%=image-%) image-loadtest: image-%:
 	@test -n "$(ENGINE)" || { echo "Container images are built by docker, podman or buildah: none of them works here." >&2; exit 1; }
 	$(IMAGE_BUILD) --target $* --tag whisper-serve/$*:$(IMAGE_TAG) .
 

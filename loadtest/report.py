@@ -13,17 +13,12 @@ from loadtest.summary import EndpointSummary, summarise
 from loadtest.thresholds import Check
 
 UNKNOWN: Final = "–"
+TOO_SHORT: Final = "Growth is not judged where it was watched for too short a time"
 
 
 def _number(value: float | None, digits: int = 2) -> str:
     # Adding zero: what is rounded to nothing has no sign.
     return UNKNOWN if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
-
-
-def _verdict(check: Check) -> str:
-    if not check.judged:
-        return "not judged"
-    return "pass" if check.passed else "FAIL"
 
 
 COLUMNS: Final[Mapping[str, Callable[[EndpointSummary], str]]] = {
@@ -89,10 +84,11 @@ def checks_table(checks: Sequence[Check]) -> str:
             check.what,
             _number(check.value),
             f"{check.limit:g}",
-            _verdict(check),
+            "pass" if check.passed else "FAIL",
             check.note,
         ]
         for check in checks
+        if check.judged
     ]
     return table(heads, rows)
 
@@ -102,6 +98,8 @@ def markdown(results: Results, checks: Sequence[Check]) -> str:
     parts = [title(results), requests_table(results), throughput(results), checks_table(checks)]
     if results.trends:
         parts.insert(3, growth_table(results))
+    if not all(check.judged for check in checks):
+        parts.append(f"{TOO_SHORT}.")
     return "\n\n".join(parts) + "\n"
 
 

@@ -79,7 +79,7 @@ class Check:
     passed: bool
     note: str = ""
     judged: bool = True
-    """False: it was measured too shortly to say, and counts as kept."""
+    """False: it was watched for too short a time to say, and counts as kept."""
 
 
 MEASURES: Final[Mapping[str, Callable[[EndpointSummary], float | None]]] = {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import time
+from typing import Final
 
 import grpc.experimental.gevent as grpc_gevent
 from locust import User, task
@@ -18,6 +20,8 @@ from loadtest.transports.live_websocket import LiveTransport
 from loadtest.transports.speech_grpc import SpeechGrpcTransport
 from loadtest.transports.torchserve import TorchServeGrpcTransport, TorchServeRestTransport
 from loadtest.wording import check
+
+BACK_OFF_SECONDS: Final = 1.0
 
 # gRPC waits in threads of its own, which would hold up all other users.
 grpc_gevent.init_gevent()
@@ -53,9 +57,10 @@ class SpeechUser(User):
 
     @task
     def transcribe(self) -> None:
-        """Send one clip."""
+        """Send one clip; after a failure or a refusal wait, as clients do."""
         clip = self.clips.choose(self.chance)
-        self.recording.run(ENDPOINTS[type(self).__name__], clip, lambda: self._ask(clip))
+        if self.recording.run(ENDPOINTS[type(self).__name__], clip, lambda: self._ask(clip)) is None:
+            time.sleep(BACK_OFF_SECONDS)
 
     def _ask(self, clip: Clip) -> Answer:
         answer = self.transport.transcribe(clip)

@@ -15,7 +15,8 @@ from tests.chart.render import CASES, KUBECTL, ROOT, Rendered, load_all, render_
 pytestmark = pytest.mark.chart
 
 K8S = ROOT / "k8s"
-FOLDERS = sorted(path.parent for path in K8S.rglob("kustomization.yaml"))
+FOLDERS = sorted(path.parent for path in K8S.rglob("kustomization.yaml") if "loadtest" not in path.parts)
+"""Of releases; `test_loadtest.py` has those that load one."""
 
 
 def kustomize(folder: Path) -> Rendered:

@@ -21,13 +21,13 @@ BASE = "localhost/whisper-serve-test-base:bookworm"
 CA_IN_BUILD = "/run/secrets/ca.pem"
 
 
-def build(engine: Engine, folder: Path) -> str:
-    """Build both images; what `make images` prints."""
+def build(engine: Engine, folder: Path, target: str = "images") -> str:
+    """Build both images, or by another target what that builds; what make prints."""
     variables = {"ENGINE": engine.program, "IMAGE_TAG": TAG, **pip_variables(engine, folder), **base_variables(engine)}
     for name in ("TORCH_INDEX", "PIP_INDEX"):
         if value := os.environ.get(name):
             variables[name] = value
-    command = ["make", "--no-print-directory", "images", *(f"{name}={value}" for name, value in variables.items())]
+    command = ["make", "--no-print-directory", target, *(f"{name}={value}" for name, value in variables.items())]
     with (folder / "build.log").open("w+") as log:
         done = subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, check=False)
         log.seek(0)
