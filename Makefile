@@ -37,7 +37,7 @@ KUBECTL := $(CHART_TOOLS)/kubectl/kubectl
 IMAGES := gateway torchserve
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo build test test-slow test-page chaos test-chart chart-docs metrics-docs manifests lint format eval quality quality-gpu bench bench-gpu bench-live profile profile-gpu loadtest images test-images test-cluster lock proto clean
+.PHONY: help setup serve demo build test test-slow test-page chaos test-chart test-monitoring chart-docs metrics-docs manifests lint format eval quality quality-gpu bench bench-gpu bench-live profile profile-gpu loadtest images test-images test-cluster lock proto clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -54,7 +54,7 @@ build: $(RUN_STAMP)  ## Pack MODEL into model_store/whisper.mar
 	$(BIN)/whisper-serve build --model "$(MODEL)" $(ARGS)
 
 test: $(DEV_STAMP) $(LOADTEST_STAMP)  ## Run the tests but the slow ones
-	$(BIN)/python -m pytest -m "not slow and not page and not chart and not images and not cluster and not chaos" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not page and not monitoring and not chart and not images and not cluster and not chaos" $(ARGS)
 
 test-slow: $(DEV_STAMP) $(LOADTEST_STAMP)  ## Run the slow tests: real weights, real servers
 	$(BIN)/python -m pytest -m "slow and not page" $(ARGS)
@@ -67,6 +67,9 @@ chaos: $(DEV_STAMP)  ## Break real servers under load: docs/reliability.md
 
 test-chart: $(DEV_STAMP) $(CHART_STAMP)  ## Check the Helm chart and the manifests
 	$(BIN)/python -m pytest -m chart tests/chart $(ARGS)
+
+test-monitoring: $(DEV_STAMP)  ## Check metrics, dashboards, rules and alerts with Prometheus' own tools
+	$(BIN)/python -m pytest tests/monitoring tests/test_metrics_reference.py $(ARGS)
 
 chart-docs: $(DEV_STAMP)  ## Write the chart's README and schema from its values
 	$(BIN)/python -m scripts.chart_reference

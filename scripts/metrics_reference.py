@@ -186,7 +186,7 @@ def render() -> str:
         "# Metrics",
         "",
         "Everything that this project exposes to Prometheus, and what of others' its dashboards and alerts use.",
-        "`make metrics-docs` makes this file from the sources.",
+        "`make metrics-docs` makes this file from the sources. What to do with them: [operations.md](operations.md).",
         "",
         "No label has a value of a caller's: routes, statuses, formats, models and reasons are this project's own, and",
         "a model's name is one from the settings. A histogram has the series `…_bucket`, `…_sum` and `…_count`.",

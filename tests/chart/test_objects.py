@@ -270,8 +270,16 @@ def test_metrics_are_found_with_the_labels_that_scaling_looks_for() -> None:
         assert notes["prometheus.io/port"] == str(port)
         ports = {each["name"]: each["containerPort"] for each in rendered.container(part)["ports"]}
         assert ports["metrics"] == port
-    rules = rendered.one("PrometheusRule")["spec"]["groups"][0]["rules"]
-    assert {rule["labels"]["team"] for rule in rules} == {"speech"}
+    rules = [rule for group in rendered.one("PrometheusRule")["spec"]["groups"] for rule in group["rules"]]
+    alerts = [rule for rule in rules if "alert" in rule]
+    assert {rule["labels"]["team"] for rule in alerts} == {"speech"}
+    assert {rule["labels"]["severity"] for rule in alerts} == {"critical", "warning"}
+    for rule in alerts:
+        page = f"https://git.example.com/speech/whisper-serve/docs/runbooks/{rule['alert']}.md"
+        assert rule["annotations"]["runbook_url"] == page
+    text = json.dumps(rules)
+    assert 'namespace=\\"speech\\",app_kubernetes_io_instance=\\"release\\"' in text
+    assert "namespace=~" not in text
     for text in rendered.one("ConfigMap", "-dashboards")["data"].values():
         assert json.loads(text)["panels"]
 

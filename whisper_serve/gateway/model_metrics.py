@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from whisper_serve.gateway.families import LATENCIES, REAL_TIME_FACTORS, Families
+from whisper_serve.gateway.faults import Fault
 from whisper_serve.speech import Transcript
+
+OTHER_FAILURES: Final = ("unavailable", "deadline")
+"""Why a window is given up, beside what its attempts failed by."""
+DROPPED: Final = ("silence", "repetition", "phantom")
+"""Why a text is left out: see `speech.Dropped`."""
 
 
 class ModelFamilies:
@@ -64,6 +72,18 @@ class ModelMetrics:
         self._waited, self._answered = families.waited.labels(model), families.answered.labels(model)
         self._addresses, self._ready = families.addresses.labels(model), families.ready.labels(model)
         self._lost = families.lost.labels(model)
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        """Have the series of all reasons there: Prometheus sees no increase in one that begins with 1."""
+        faults = [fault.value for fault in Fault]
+        for family, reasons in (
+            (self._families.retried, faults),
+            (self._families.failed, [*faults, *OTHER_FAILURES]),
+            (self._families.dropped, DROPPED),
+        ):
+            for reason in reasons:
+                family.labels(self._model, reason)
 
     def window_sent(self, seconds: float) -> None:
         """A window of so much audio goes to the model server."""
