@@ -160,6 +160,17 @@ def test_all_languages_have_the_same_words() -> None:
     assert all(each == english for each in keys.values())
 
 
+def test_all_languages_leave_room_for_the_same_values() -> None:
+    texts = {path.stem: path.read_text("utf-8") for path in (WEB / "locales").glob("*.js")}
+    values = {
+        language: {
+            key: sorted(re.findall(r"\{(\w+)\}", said)) for key, said in re.findall(r"^  (\w+): (.*),$", text, re.M)
+        }
+        for language, text in texts.items()
+    }
+    assert all(each == values["en"] for each in values.values())
+
+
 def test_all_words_are_used_and_all_that_are_used_are_there() -> None:
     sources = "".join(path.read_text("utf-8") for path in [*WEB.glob("js/*.js"), WEB / "index.html"])
     there = set(re.findall(r"^  (\w+): ", (WEB / "locales" / "en.js").read_text("utf-8"), re.MULTILINE))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.gateway.deterministic import Served
 from tests.page.conftest import Visitor
@@ -151,3 +151,37 @@ def test_a_file_can_be_dropped(served: Served, visit: Visitor, clips: dict[str, 
     )
     page.wait_for_selector(".view")
     expect(page.locator(".text")).to_contain_text("Dropped.")
+
+
+@pytest.mark.parametrize(
+    ("locale", "title", "language"),
+    [
+        ("de-AT", "Sprache zu Text", "Englisch"),
+        ("fr-FR", "De la parole au texte", "Anglais"),
+        ("pl", "Speech to text", "English"),
+    ],
+)
+def test_the_page_speaks_the_readers_language(
+    served: Served, browser: Browser, visit: Visitor, clips: dict[str, Sample], locale: str, title: str, language: str
+) -> None:
+    with browser.new_context(locale=locale) as context:
+        page = visit(served.url, context).open()
+        expect(page.locator("h1")).to_have_text(title)
+        show_transcript(page, clips)
+        expect(page.locator(".facts")).to_contain_text(language)
+        page.locator("#page-language").select_option("en")
+        expect(page.locator("h1")).to_have_text("Speech to text")
+        expect(page.locator(".facts")).to_contain_text("English")
+        page.reload()
+        expect(page.locator("h1")).to_have_text("Speech to text")
+
+
+def test_light_and_dark_are_chosen_and_kept(served: Served, visit: Visitor) -> None:
+    page = visit(served.url).open()
+    colour = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(colour)
+    page.get_by_role("button", name="Light or dark").click()
+    dark = page.evaluate(colour)
+    assert dark != light
+    page.reload()
+    assert page.evaluate(colour) == dark

@@ -70,7 +70,7 @@ def verbose_body(transcript: Transcript, options: RenderOptions) -> dict[str, An
     if options.granularities != {"word"}:
         body["segments"] = [_segment(segment) for segment in transcript.segments]
     if "word" in options.granularities:
-        body["words"] = [_word(word) for word in transcript.words]
+        body["words"] = [word_body(word) for word in transcript.words]
     if transcript.dropped:
         body["dropped"] = [asdict(dropped) for dropped in transcript.dropped]
     return {**body, **_warnings(transcript), "usage": usage(transcript.duration)}
@@ -96,7 +96,8 @@ def _segment(segment: Segment) -> dict[str, Any]:
     }
 
 
-def _word(word: Word) -> dict[str, Any]:
+def word_body(word: Word) -> dict[str, Any]:
+    """A word as `verbose_json` has it."""
     return {"word": word.word.strip(), "start": word.start, "end": word.end, "probability": round(word.probability, 4)}
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from whisper_serve.speech import Segment, Transcript
+from whisper_serve.speech.formats import word_body
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Final:
             "segments": [_segment(segment) for segment in said.segments],
         }
         if self.words:
-            body["words"] = [{"word": word.word.strip(), "start": word.start, "end": word.end} for word in said.words]
+            body["words"] = [word_body(word) for word in said.words]
         if said.dropped:
             body["dropped"] = [
                 {"start": each.start, "end": each.end, "reason": each.reason, "text": each.text}

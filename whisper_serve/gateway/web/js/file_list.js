@@ -21,6 +21,10 @@ export class FileList {
     this.rows.delete(job);
   }
 
+  get jobs() {
+    return [...this.rows.keys()];
+  }
+
   select(job) {
     for (const [each, row] of this.rows) row.select(each === job);
   }
@@ -61,7 +65,7 @@ class Row {
     this.element.dataset.state = job.state;
     this.status.textContent = statusOf(job, this.server);
     this.bar.setAttribute("aria-label", t("progress_of", { name: job.name }));
-    this.bar.hidden = job.ended || job.state === "busy" || job.state === "waiting";
+    this.bar.hidden = job.ended || ["busy", "waiting", "live"].includes(job.state);
     if (job.state === "uploading") this.bar.value = job.fraction;
     else this.bar.removeAttribute("value");
     if (this.shown !== job.state) this.actions.replaceChildren(...this.#buttons());
@@ -100,13 +104,22 @@ export function statusOf(job, server) {
       return t(job.text ? "state_transcribing" : "state_listening");
     case "busy":
       return t("state_busy", { reason: inWords(job.error, server), seconds: Math.max(0, Math.ceil((job.retryAt - Date.now()) / 1000)) });
+    case "live":
+      return t("state_live");
+    case "finishing":
+      return t("state_finishing");
     case "done":
-      return t("state_done", { length: clock(job.transcript.body.duration), times: number(speedOf(job), 1) });
+      return doneOf(job);
     case "failed":
       return inWords(job.error, server);
     default:
       return t("state_cancelled");
   }
+}
+
+function doneOf(job) {
+  const length = clock(job.transcript.body.duration);
+  return job.seconds ? t("state_done", { length, times: number(speedOf(job), 1) }) : length;
 }
 
 /** Seconds of audio in a second of waiting. */

@@ -1,6 +1,6 @@
 /** Words of the page, in the reader's language. */
 
-export const LANGUAGES = { en: "English" };
+export const LANGUAGES = { en: "English", de: "Deutsch", fr: "Français" };
 const STORED = "whisper-language";
 
 let words = {};

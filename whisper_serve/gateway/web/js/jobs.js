@@ -17,7 +17,17 @@ export class Job extends EventTarget {
   constructor(file, options, server) {
     super();
     Object.assign(this, { file, options, server, name: file.name, id: crypto.randomUUID?.() ?? String(Math.random()) });
+    this.when = Date.now();
     this.reset();
+  }
+
+  /** A finished one of before, from an entry of the history. */
+  static restored(entry, server) {
+    const { id, name, options, seconds, when, raw, spaced, corrections, file } = entry;
+    const job = new Job({ name }, options, server);
+    const transcript = new Transcript(JSON.parse(raw), raw, spaced);
+    for (const [place, text] of corrections) transcript.correct(place, text);
+    return Object.assign(job, { id, seconds, when, file, transcript, text: transcript.text, state: "done" });
   }
 
   reset() {

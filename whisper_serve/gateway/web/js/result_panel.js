@@ -43,14 +43,17 @@ export class ResultPanel {
     this.status.textContent = statusOf(job, this.server);
     this.status.className = job.state === "failed" ? "problem" : "quiet";
     this.stream.classList.toggle("running", !job.ended);
-    const more = job.text.slice(this.stream.textContent.length);
-    if (job.text.startsWith(this.stream.textContent)) this.stream.append(more);
-    else this.stream.textContent = job.text;
+    const shown = this.said.textContent;
+    if (job.text.startsWith(shown)) this.said.append(job.text.slice(shown.length));
+    else this.said.textContent = job.text;
+    this.interim.textContent = job.interim ? ` ${job.interim.trim()}` : "";
   }
 
   #begin() {
     this.status = h("p", { class: "quiet", role: "status" });
-    this.stream = h("p", { class: "stream", dir: "auto", "aria-live": "polite", "aria-label": t("transcript") });
+    this.said = h("span", { role: "log", "aria-live": "polite", "aria-label": t("transcript") });
+    this.interim = h("span", { class: "interim" });
+    this.stream = h("p", { class: "stream", dir: "auto" }, this.said, this.interim);
     this.body.replaceChildren(this.status, this.stream);
   }
 

@@ -1,11 +1,13 @@
 /** A finished transcript to read, hear, search, correct and take along. */
 
+import { copyText } from "./clipboard.js";
 import { download, h, icon } from "./dom.js";
 import { FORMATS } from "./formats.js";
 import { clock, languageName, number, t } from "./i18n.js";
 import { Player } from "./player.js";
 import { Search } from "./search.js";
 import { isUnsure, SegmentRow } from "./segment_row.js";
+import { snippetView } from "./snippet_view.js";
 import { speedOf } from "./file_list.js";
 
 /** `edited` is called after each correction. */
@@ -21,7 +23,8 @@ export class TranscriptView {
     this.text.append(...this.rows.map((row) => row.element));
     if (!this.rows.length) this.text.append(h("p", { class: "quiet" }, t("nobody_speaks")));
     this.search = new Search(() => this.rows.map((row) => row.text), (place, count) => this.#found(place, count));
-    this.element = h("div", { class: "view" }, this.#facts(), this.player?.element, this.#tools(), this.text, this.#downloads());
+    const parts = [this.#facts(), this.player?.element, this.#tools(), this.text, this.#downloads(), snippetView(job, server)];
+    this.element = h("div", { class: "view" }, ...parts);
     this.#showAll();
     this.player?.addEventListener("time", () => this.#follow());
   }
@@ -133,15 +136,4 @@ export class TranscriptView {
 function marksOf(row) {
   if (!row.spans.length) return [{ ...row.segment, element: row.text }];
   return row.spans.map((element, place) => ({ start: row.segment.words[place].start, end: row.segment.words[place].end, element }));
-}
-
-/** Also where the page has no safe connection, and the browser therefore no clipboard for it. */
-export async function copyText(text) {
-  if (navigator.clipboard) return navigator.clipboard.writeText(text);
-  const field = h("textarea", { class: "visually-hidden" });
-  field.value = text;
-  document.body.append(field);
-  field.select();
-  document.execCommand("copy");
-  field.remove();
 }
