@@ -8,6 +8,8 @@ MODEL ?= default
 SAMPLE ?= tests/data/en-jfk.mp3
 # A folder with recordings and manifest.tsv: what `eval`, `quality`, `bench` and `profile` measure on. Without one, clips of the tests.
 CORPUS ?= $(or $(WHISPER_SERVE_CORPUS),tests/data)
+# How long `fuzz` tries each target, in seconds.
+TIME ?= 60
 # More for a command, such as ARGS="--workers 2".
 ARGS ?=
 
@@ -16,11 +18,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUN_STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
+FUZZ_STAMP := $(VENV)/.installed-fuzz
 # What `bench` compares with has an environment of its own.
 PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
 
-# So have the tools that check the chart.
+# So has what looks for vulnerabilities, and so have the tools that check the chart.
+AUDIT_VENV := .venv-audit
+AUDIT_STAMP := $(AUDIT_VENV)/.installed
 CHART_VENV := .venv-chart
 CHART_TOOLS := .chart-tools
 CHART_STAMP := $(CHART_TOOLS)/.installed
@@ -30,7 +35,7 @@ KUBECTL := $(CHART_TOOLS)/kubectl/kubectl
 IMAGES := gateway torchserve
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo build test test-slow chaos test-chart chart-docs manifests lint format eval quality quality-gpu bench bench-gpu bench-live profile profile-gpu images test-images test-cluster lock proto clean
+.PHONY: help setup serve demo build test test-slow chaos fuzz audit test-chart chart-docs manifests lint format eval quality quality-gpu bench bench-gpu bench-live profile profile-gpu images test-images test-cluster lock proto clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -55,6 +60,9 @@ test-slow: $(DEV_STAMP)  ## Run the slow tests: real weights, real servers
 chaos: $(DEV_STAMP)  ## Break real servers under load: docs/reliability.md
 	$(BIN)/python -m pytest -m chaos tests/chaos $(ARGS)
 
+fuzz: $(FUZZ_STAMP)  ## Give mutated bytes to what reads strangers' bytes, TIME seconds for each target
+	$(BIN)/python -m tests.fuzz --seconds $(TIME) $(ARGS)
+
 test-chart: $(DEV_STAMP) $(CHART_STAMP)  ## Check the Helm chart and the manifests
 	$(BIN)/python -m pytest -m chart tests/chart $(ARGS)
 
@@ -63,6 +71,9 @@ chart-docs: $(DEV_STAMP)  ## Write the chart's README and schema from its values
 
 manifests: $(DEV_STAMP) $(CHART_STAMP)  ## Render the plain manifests in k8s/ from the chart
 	$(BIN)/python -m scripts.manifests
+
+audit: $(AUDIT_STAMP)  ## Look for known vulnerabilities of what the lock files pin
+	$(AUDIT_VENV)/bin/python -m scripts.audit $(ARGS)
 
 lint: $(DEV_STAMP)  ## Check format, style and types, and the Dockerfile
 	$(BIN)/ruff format --check
@@ -120,7 +131,7 @@ proto: $(RUN_STAMP)  ## Generate the gRPC stubs again, as an installation does
 	$(BIN)/python hatch_build.py
 
 clean:  ## Delete what was built and cached, .venv too
-	rm -rf $(VENV) $(PEERS) $(CHART_VENV) $(CHART_TOOLS) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(PEERS) $(AUDIT_VENV) $(CHART_VENV) .fuzz $(CHART_TOOLS) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	rm -f model_store/*.mar model_store/*.safetensors
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -180,6 +191,15 @@ $(DEV_STAMP): $(RUN_STAMP) requirements-dev.lock
 	$(PIP) install --quiet --no-deps --require-hashes -r requirements-dev.lock
 	touch $@
 
+$(FUZZ_STAMP): $(DEV_STAMP) requirements-fuzz.lock
+	$(PIP) install --quiet --no-deps --require-hashes -r requirements-fuzz.lock
+	touch $@
+
+$(AUDIT_STAMP): requirements-audit.lock
+	$(PYTHON) -m venv $(AUDIT_VENV)
+	$(AUDIT_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r $<
+	touch $@
+
 $(PEERS_STAMP): requirements-peers.lock
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet "torch==$(TORCH)"
@@ -219,3 +239,5 @@ lock: | $(BIN)/python  ## Lock the newest versions that fit pyproject.toml
 	$(LOCK:pyproject.toml=) --group java --upgrade --output-file requirements-java.lock
 	$(LOCK:pyproject.toml=) --group chart --upgrade --output-file requirements-chart.lock
 	$(LOCK:pyproject.toml=) --group peers --upgrade --output-file requirements-peers.lock
+	$(LOCK:pyproject.toml=) --group fuzz --upgrade --output-file requirements-fuzz.lock
+	$(LOCK:pyproject.toml=) --group audit --upgrade --output-file requirements-audit.lock
