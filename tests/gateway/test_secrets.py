@@ -42,22 +42,23 @@ class Logged:
 
 
 @contextmanager
-def logging_gateway(keys: Path) -> Iterator[Logged]:
+def logging_gateway(**more: str) -> Iterator[Logged]:
     """At the level that tells most. It has no model."""
     ports = on_free_ports()
     command = [*COMMAND, "gateway", "--port", str(ports.inference), "--grpc-port", str(ports.grpc)]
-    settings = {"WHISPER_LOG_LEVEL": "debug", "WHISPER_KEYS_FILE": str(keys), "WHISPER_HOLD_SECONDS": "0"}
+    settings = {"WHISPER_LOG_LEVEL": "debug", "WHISPER_HOLD_SECONDS": "0", **more}
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, env={**os.environ, **settings}, stderr=log)
         try:
-            wait_until(lambda: listens(ports.inference), 60)
+            wait_until(lambda: listens(process, ports.inference), 60)
             yield Logged(f"127.0.0.1:{ports.inference}", f"127.0.0.1:{ports.grpc}", log)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(30)
 
 
-def listens(port: int) -> bool:
+def listens(process: subprocess.Popen[bytes], port: int) -> bool:
+    assert process.poll() is None
     with closing(socket.socket()) as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
@@ -65,7 +66,7 @@ def listens(port: int) -> bool:
 def test_no_key_and_no_prompt_is_logged(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     _, key = add_key(keys)
-    with logging_gateway(keys) as gateway:
+    with logging_gateway(WHISPER_KEYS_FILE=str(keys)) as gateway:
         for sent in (key, WRONG):
             ask_over_http(gateway.host, sent)
             ask_over_grpc(gateway.rpc, sent)
@@ -106,8 +107,8 @@ def ask_over_websocket(host: str, key: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/models/a%0d%0aSet-Cookie:%20a=b", "/%0a%7B%22level%22:%22forged%22%7D"])
-def test_no_line_break_gets_into_headers_or_logs(path: str, tmp_path: Path) -> None:
-    with logging_gateway(tmp_path / "none") as gateway:
+def test_no_line_break_gets_into_headers_or_logs(path: str) -> None:
+    with logging_gateway() as gateway:
         request = f"GET {path} HTTP/1.1\r\nHost: x\r\nX-Request-Id: a\tb\r\nConnection: close\r\n\r\n"
         head, _, _ = raw(gateway.host, request).partition("\r\n\r\n")
         gateway.log.seek(0)
@@ -126,7 +127,7 @@ def raw(host: str, request: str) -> str:
             return answer.read().decode()
 
 
-def test_no_address_in_a_request_is_opened(tmp_path: Path) -> None:
+def test_no_address_in_a_request_is_opened() -> None:
     """Neither of a field, a file's name, nor a playlist that is sent in place of audio."""
     with closing(socket.create_server(("127.0.0.1", 0))) as trap, serve() as served:
         url = f"http://127.0.0.1:{trap.getsockname()[1]}/secret.wav"
