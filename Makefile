@@ -8,6 +8,8 @@ MODEL ?= default
 SAMPLE ?= tests/data/en-jfk.mp3
 # A folder with recordings and manifest.tsv: what `eval`, `quality`, `bench` and `profile` measure on. Without one, clips of the tests.
 CORPUS ?= $(or $(WHISPER_SERVE_CORPUS),tests/data)
+# How long `fuzz` tries each target.
+FUZZ_SECONDS ?= 60
 # More for a command, such as ARGS="--workers 2".
 ARGS ?=
 
@@ -16,11 +18,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUN_STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
+FUZZ_STAMP := $(VENV)/.installed-fuzz
 # What `bench` compares with has an environment of its own.
 PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
 
-# So have Locust, which brings gevent, and the tools that check the chart.
+# So have Locust, which brings gevent, what looks for vulnerabilities, and the tools that check the chart.
 LOADTEST := .venv-loadtest
 LOADTEST_STAMP := $(LOADTEST)/.installed
 # What `loadtest` does: a shape, its length, its most users, and classes of users (empty: all).
@@ -28,6 +31,8 @@ SHAPE ?= steady
 TIME ?= 60s
 PEAK ?= 6
 USERS ?=
+AUDIT_VENV := .venv-audit
+AUDIT_STAMP := $(AUDIT_VENV)/.installed
 CHART_VENV := .venv-chart
 CHART_TOOLS := .chart-tools
 CHART_STAMP := $(CHART_TOOLS)/.installed
@@ -37,7 +42,7 @@ KUBECTL := $(CHART_TOOLS)/kubectl/kubectl
 IMAGES := gateway torchserve
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo build test test-slow test-page chaos test-chart test-monitoring chart-docs metrics-docs manifests lint format eval quality quality-gpu bench bench-gpu bench-live profile profile-gpu loadtest images test-images test-cluster lock proto clean
+.PHONY: help setup serve demo build test test-slow test-page chaos fuzz audit test-chart test-monitoring chart-docs metrics-docs manifests lint format eval quality quality-gpu bench bench-gpu bench-live profile profile-gpu loadtest images test-images test-cluster lock proto clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -65,6 +70,9 @@ test-page: $(DEV_STAMP)  ## Try the web page in a real browser: needs Chromium
 chaos: $(DEV_STAMP)  ## Break real servers under load: docs/reliability.md
 	$(BIN)/python -m pytest -m chaos tests/chaos $(ARGS)
 
+fuzz: $(FUZZ_STAMP)  ## Give mutated bytes to what reads strangers' bytes, for FUZZ_SECONDS each
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(ARGS)
+
 test-chart: $(DEV_STAMP) $(CHART_STAMP)  ## Check the Helm chart and the manifests
 	$(BIN)/python -m pytest -m chart tests/chart $(ARGS)
 
@@ -79,6 +87,9 @@ metrics-docs: $(DEV_STAMP)  ## Write docs/metrics.md from where metrics are decl
 
 manifests: $(DEV_STAMP) $(CHART_STAMP)  ## Render the plain manifests in k8s/ from the chart
 	$(BIN)/python -m scripts.manifests
+
+audit: $(AUDIT_STAMP)  ## Look for known vulnerabilities of what the lock files pin
+	$(AUDIT_VENV)/bin/python -m scripts.audit $(ARGS)
 
 lint: $(DEV_STAMP)  ## Check format, style and types, and the Dockerfile
 	$(BIN)/ruff format --check
@@ -140,7 +151,7 @@ proto: $(RUN_STAMP)  ## Generate the gRPC stubs again, as an installation does
 	$(BIN)/python hatch_build.py
 
 clean:  ## Delete what was built and cached, .venv too
-	rm -rf $(VENV) $(PEERS) $(LOADTEST) $(CHART_VENV) $(CHART_TOOLS) reports dist .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(PEERS) $(LOADTEST) $(AUDIT_VENV) $(CHART_VENV) $(CHART_TOOLS) reports .fuzz dist .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	rm -f model_store/*.mar model_store/*.safetensors
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -201,6 +212,15 @@ $(DEV_STAMP): $(RUN_STAMP) requirements-dev.lock
 	$(PIP) install --quiet --no-deps --require-hashes -r requirements-dev.lock
 	touch $@
 
+$(FUZZ_STAMP): $(DEV_STAMP) requirements-fuzz.lock
+	$(PIP) install --quiet --no-deps --require-hashes -r requirements-fuzz.lock
+	touch $@
+
+$(AUDIT_STAMP): requirements-audit.lock
+	$(PYTHON) -m venv $(AUDIT_VENV)
+	$(AUDIT_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r $<
+	touch $@
+
 $(PEERS_STAMP): requirements-peers.lock
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet "torch==$(TORCH)"
@@ -246,3 +266,5 @@ lock: | $(BIN)/python  ## Lock the newest versions that fit pyproject.toml
 	$(LOCK:pyproject.toml=) --group chart --upgrade --output-file requirements-chart.lock
 	$(LOCK:pyproject.toml=) --group peers --upgrade --output-file requirements-peers.lock
 	$(LOCK:pyproject.toml=) --group loadtest --constraint requirements.lock --upgrade --output-file requirements-loadtest.lock
+	$(LOCK:pyproject.toml=) --group fuzz --upgrade --output-file requirements-fuzz.lock
+	$(LOCK:pyproject.toml=) --group audit --upgrade --output-file requirements-audit.lock

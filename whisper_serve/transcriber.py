@@ -51,8 +51,15 @@ Outcome = Transcript | WindowTranscript | Exception
 Progress = Callable[[float], None]
 """Called with the seconds of audio that were just done."""
 
-FATAL_ERROR_MARKS: Final = ("CUDA error", "device-side assert", "CUBLAS_STATUS", "CUDNN_STATUS")
-"""Found in the text of errors after which a GPU context cannot be used any more."""
+FATAL_ERROR_MARKS: Final = (
+    "CUDA error",
+    "device-side assert",
+    "CUBLAS_STATUS",
+    "CUDNN_STATUS",
+    "could not create a primitive",
+)
+"""Found in the text of errors after which nothing can be computed any more, as with a broken GPU context. The last one
+is oneDNN's on a CPU without memory: it remembers that, and repeats it when there is memory again."""
 
 
 class EngineBroken(RuntimeError):

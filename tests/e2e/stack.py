@@ -105,12 +105,18 @@ def run_stack(store: Path, **environment: str) -> Iterator[Stack]:
 
 
 @contextmanager
-def run_gateway(torchserve: str, **environment: str) -> Iterator[Gateway]:
-    """`whisper-serve gateway` before a TorchServe's gRPC address, once it listens; it need not be ready then."""
+def run_gateway(
+    torchserve: str, *, prefix: Sequence[str] = (), host: str = "127.0.0.1", **environment: str
+) -> Iterator[Gateway]:
+    """`whisper-serve gateway` before a TorchServe's gRPC address, once it listens; it need not be ready then.
+
+    `prefix` is a command that becomes the one given to it.
+    """
     port = on_free_ports().inference
-    command = [*COMMAND, "gateway", "--torchserve", torchserve, "--port", str(port), "--grpc-port", "off"]
+    command = [*prefix, *COMMAND, "gateway", "--torchserve", torchserve, "--host", host, "--port", str(port)]
+    command += ["--grpc-port", "off"]
     with running(command, environment) as process:
-        gateway = Gateway(process, f"http://127.0.0.1:{port}")
+        gateway = Gateway(process, f"http://{host}:{port}")
         try:
             wait_until(lambda: gateway.answers("/livez"), 60)
             yield gateway

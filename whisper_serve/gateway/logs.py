@@ -39,7 +39,10 @@ def _is_no_access(record: logging.LogRecord) -> bool:
 
 
 def configure(level: str) -> None:
-    """Send all logs, uvicorn's too, to standard error as JSON; requests are logged by the gateway itself."""
+    """Send all logs, uvicorn's too, to standard error as JSON; requests are logged by the gateway itself.
+
+    Of uvicorn at most `info` is told: in its details are the headers and messages of WebSockets, with keys and prompts.
+    """
     logging.config.dictConfig(
         {
             "version": 1,
@@ -50,7 +53,12 @@ def configure(level: str) -> None:
             "root": {"level": level.upper(), "handlers": ["stderr"]},
             "loggers": {
                 "uvicorn": {"handlers": [], "propagate": True},
-                "uvicorn.error": {"handlers": [], "propagate": True, "filters": ["websockets"]},
+                "uvicorn.error": {
+                    "level": "INFO" if level == "debug" else level.upper(),
+                    "handlers": [],
+                    "propagate": True,
+                    "filters": ["websockets"],
+                },
                 "uvicorn.access": {"handlers": [], "propagate": False},
             },
         }
