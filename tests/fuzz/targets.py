@@ -22,7 +22,7 @@ Target = Callable[[bytes], None]
 
 LONGEST_SECONDS: Final = 60.0
 BOUNDARY: Final = "b"
-LIMITS: Final = Limits(body_bytes=1_000_000, memory_bytes=1_000_000, idle_seconds=10)
+LIMITS: Final = Limits(body_bytes=1_000_000, memory_bytes=1_000_000, idle_seconds=10, spooled=lambda change: None)
 _HEADERS: Final = {"content-type": f"multipart/form-data; boundary={BOUNDARY}"}
 
 
