@@ -90,7 +90,7 @@ def is_ready(gateway: Gateway) -> bool:
 
 
 @contextmanager
-def run_stack(store: Path, ready_seconds: float = 120, **environment: str) -> Iterator[Stack]:
+def run_stack(store: Path, **environment: str) -> Iterator[Stack]:
     """`whisper-serve serve` of the trial model, once it is ready; `store` is where its archive is or will be."""
     endpoints, more = on_free_ports(), on_free_ports()
     port, rpc = more.inference, more.grpc
@@ -98,7 +98,7 @@ def run_stack(store: Path, ready_seconds: float = 120, **environment: str) -> It
     with running(command, environment) as process:
         stack = Stack(process, f"http://127.0.0.1:{port}", f"127.0.0.1:{rpc}", endpoints)
         try:
-            wait_until(lambda: is_ready(stack), ready_seconds)
+            wait_until(lambda: is_ready(stack), 120)
             yield stack
         finally:
             stack.close()
