@@ -254,11 +254,12 @@ LOCK = index="$${PIP_INDEX_URL:-$$($(PIP) config get global.index-url 2>/dev/nul
 
 lock: | $(BIN)/python  ## Lock the newest versions that fit pyproject.toml
 	$(BIN)/uv --version >/dev/null 2>&1 || $(PIP) install --quiet uv
-	$(LOCK) --extra engine --extra torchserve --extra gateway --extra client --extra eval --group vad-model --group build \
+	$(LOCK) --extra engine --extra torchserve --extra gateway --extra otel --extra client --extra eval --group vad-model \
+		--group build \
 		--upgrade --output-file requirements.lock
 	$(LOCK) --all-extras --group vad-model --group build --constraint requirements.lock \
 		--upgrade --output-file requirements-dev.lock
-	$(LOCK) --extra gateway --group vad-model --constraint requirements.lock --output-file requirements-gateway.lock
+	$(LOCK) --extra gateway --extra otel --group vad-model --constraint requirements.lock --output-file requirements-gateway.lock
 	$(LOCK) --extra engine --extra torchserve --group vad-model --constraint requirements.lock \
 		--output-file requirements-torchserve.lock
 	$(LOCK:pyproject.toml=) --group build --constraint requirements.lock --output-file requirements-build.lock

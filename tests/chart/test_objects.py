@@ -280,6 +280,8 @@ def test_metrics_are_found_with_the_labels_that_scaling_looks_for() -> None:
     text = json.dumps(rules)
     assert 'namespace=\\"speech\\",app_kubernetes_io_instance=\\"release\\"' in text
     assert "namespace=~" not in text
+    assert rendered.settings()["WHISPER_OTLP_ENDPOINT"] == "http://collector.monitoring:4318"
+    assert rendered.settings()["WHISPER_TRACE_RATIO"] == "0.1"
     for text in rendered.one("ConfigMap", "-dashboards")["data"].values():
         assert json.loads(text)["panels"]
 

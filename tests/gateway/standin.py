@@ -88,6 +88,8 @@ class StandIn(inference_pb2_grpc.InferenceAPIsServiceServicer):
     def __init__(self) -> None:
         self.received: list[Received] = []
         self.probes = 0
+        self.traceparents: list[str] = []
+        """Those that came with windows."""
         self.most_at_once = 0
         self.seconds = 0.0
         """How long a window takes."""
@@ -138,6 +140,7 @@ class StandIn(inference_pb2_grpc.InferenceAPIsServiceServicer):
             return _response(WindowTranscript("en", 1.0, ()))
         received = Received(audio, options, len(self._at_work))
         self.received.append(received)
+        self.traceparents += [str(value) for key, value in context.invocation_metadata() or () if key == "traceparent"]
         if self.failures:
             failure = self.failures.popleft()
             if isinstance(failure, ErrorReply):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from whisper_serve.torchserve import inference_pb2, inference_pb2_grpc
 WINDOW_KEY: Final = "window"
 """The handler finds a window message under this key."""
 
+NO_HEADERS: Final[Mapping[str, str]] = {}
 Resolve = Callable[[str], Awaitable[frozenset[str]]]
 """From ``host:port`` to the addresses behind it, as gRPC takes them. Raises OSError."""
 
@@ -69,15 +70,15 @@ class Address:
         """Whether there is a connection now."""
         return bool(self._channel.get_state() is grpc.ChannelConnectivity.READY)
 
-    async def predict(self, message: bytes, timeout: float) -> bytes:
-        """The answer to a window message within `timeout` seconds.
+    async def predict(self, message: bytes, timeout: float, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
+        """The answer to a window message within `timeout` seconds; `headers` go along.
 
         Raises:
             AttemptFailed: there was none.
         """
         request = inference_pb2.PredictionsRequest(model_name=self._model, input={WINDOW_KEY: message})
         try:
-            answer = await self._stub.Predictions(request, timeout=timeout)
+            answer = await self._stub.Predictions(request, timeout=timeout, metadata=tuple(headers.items()))
         except grpc.aio.AioRpcError as error:
             raise read_fault(error) from error
         return bytes(answer.prediction)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -22,6 +23,7 @@ from whisper_serve.gateway.rpc.server import RpcServer
 from whisper_serve.gateway.service import PipelineLike, Service
 from whisper_serve.gateway.settings import GatewaySettings
 from whisper_serve.gateway.telemetry import Telemetry
+from whisper_serve.gateway.tracing import make_tracer
 
 DESCRIPTION = """Speech to text with OpenAI's Whisper: any client of OpenAI's audio API works unchanged.
 
@@ -45,8 +47,9 @@ def create_app(
 
     Raises:
         KeysError: the file of keys cannot be read.
+        SettingsError: traces are asked for, and what sends them is not installed.
     """
-    service = Service(settings, pipeline, metrics or Metrics(), lifecycle or Lifecycle())
+    service = Service(settings, pipeline, metrics or Metrics(), lifecycle or Lifecycle(), make_tracer(settings))
     service.metrics.limits(settings)
     keys = KeyRing(settings.keys_file) if settings.keys_file else None
     rpc = None if settings.grpc_port is None else RpcServer(service, keys, settings.grpc_port)
@@ -59,7 +62,7 @@ def create_app(
     app.add_exception_handler(HTTPException, _raise_on)
     app.add_middleware(Authentication, keys=keys)
     app.add_middleware(Head)
-    app.add_middleware(Telemetry, metrics=service.metrics)
+    app.add_middleware(Telemetry, metrics=service.metrics, tracer=service.tracer)
     app.openapi = lambda: _document(app, guarded=keys is not None)  # type: ignore[method-assign]
     return app
 
@@ -70,6 +73,8 @@ def _lifespan(service: Service, rpc: RpcServer | None) -> Any:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            if service.tracer is not None:
+                stack.push_async_callback(asyncio.to_thread, service.tracer.close)
             await service.pipeline.start()
             stack.push_async_callback(service.pipeline.close)
             if settings.metrics_port is not None:

@@ -27,6 +27,7 @@ from whisper_serve.gateway.faults import AttemptFailed, Fault
 from whisper_serve.gateway.models import ModelSettings
 from whisper_serve.gateway.observer import ModelObserver
 from whisper_serve.gateway.settings import GatewaySettings
+from whisper_serve.gateway.tracing import outgoing_headers, step
 from whisper_serve.speech import SAMPLE_RATE, WindowTranscript
 from whisper_serve.wire import ErrorReply, WindowOptions, WireError, pack_window, unpack_reply
 
@@ -125,12 +126,17 @@ class Backend:
             DeadlineExceeded: the deadline has passed.
         """
         journey, began = _Journey(span, deadline), time.monotonic()
+        with step("window", **{"whisper.start": span[0], "whisper.end": span[1]}):
+            transcript = await self._travel(journey, message)
+        self._observer.window_answered(time.monotonic() - began)
+        return transcript
+
+    async def _travel(self, journey: _Journey, message: bytes) -> WindowTranscript:
+        """Send a window until it is answered."""
         while True:
             address = await self._pick(journey)
             try:
-                transcript = await self._attempt(address, message, journey)
-                self._observer.window_answered(time.monotonic() - began)
-                return transcript
+                return await self._attempt(address, message, journey)
             except AttemptFailed as failure:
                 self._judge(failure, address, journey)
             await asyncio.sleep(min(_delay(journey.attempts), max(self._left(journey), 0)))
@@ -155,7 +161,10 @@ class Backend:
         async with address.entered(alone=journey.deaths > 0):
             self._check_deadline(journey)
             self._observer.window_sent(journey.span[1] - journey.span[0])
-            answer = await address.predict(message, min(self._settings.window_timeout, self._left(journey)))
+            with step("torchserve", **{"server.address": address.name}):
+                answer = await address.predict(
+                    message, min(self._settings.window_timeout, self._left(journey)), outgoing_headers()
+                )
         self._mark(address, ready=True)
         return _read(answer)
 

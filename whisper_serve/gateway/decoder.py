@@ -10,6 +10,7 @@ from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
+from whisper_serve.gateway.tracing import past_step
 from whisper_serve.speech import SHORTEST_FILE_SECONDS, Audio, AudioStream, VadOptions, Window, cut_windows, open_audio
 
 Took = Callable[[float, float, float], None]
@@ -64,9 +65,14 @@ class Decoder:
     async def next(self) -> Window | None:
         """The next window, None after the last. Raises what iterating over a `speech.AudioStream` does."""
         seconds, decoding, stepping = self.seconds, self._decoding, self._stepping
+        began = time.time_ns()
         window = await self._run(self._next)
         decoding = self._decoding - decoding
-        self._took(self.seconds - seconds, decoding, self._stepping - stepping - decoding)
+        searching = self._stepping - stepping - decoding
+        self._took(self.seconds - seconds, decoding, searching)
+        # They took turns; a trace shows one after the other.
+        decoded = past_step("decode", began, decoding, **{"whisper.audio_seconds": self.seconds - seconds})
+        past_step("vad", decoded, searching)
         return window
 
     async def close(self) -> None:

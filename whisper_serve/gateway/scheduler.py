@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from whisper_serve.gateway.tracing import step
+
 
 class Scheduler:
     """Deals out the slots in which windows are sent: at most `capacity()` in all, a round of `per_request` to each."""
@@ -91,7 +93,8 @@ class Lane:
         self._queue.append(turn)
         self._scheduler.join(self)
         try:
-            await turn
+            with step("wait"):
+                await turn
             self._scheduler.waited(time.monotonic() - came)
             yield
         finally:

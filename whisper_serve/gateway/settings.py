@@ -73,6 +73,13 @@ class GatewaySettings(Settings):
     keepalive_seconds: float = Field(15.0, gt=0, description="Longest silence in a stream of events.")
     window_timeout: float = Field(120.0, gt=0, description="How long one window may take at one address.")
     resolve_seconds: float = Field(5.0, gt=0, description="How often TorchServe's host is resolved anew.")
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s]+$",
+        description="OpenTelemetry collector that traces are sent to as OTLP over HTTP, such as http://collector:4318; "
+        "off: nothing is traced.",
+    )
+    trace_ratio: float = Field(1.0, ge=0, le=1, description="Part of the traces begun here that is kept.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
 
     @classmethod
@@ -94,7 +101,7 @@ class GatewaySettings(Settings):
             return tuple(name.strip() for name in value.split(",") if name.strip())
         return value
 
-    @field_validator("grpc_port", "metrics_port", mode="before")
+    @field_validator("grpc_port", "metrics_port", "otlp_endpoint", mode="before")
     @classmethod
     def _switch_off(cls, value: object) -> object:
         return None if isinstance(value, str) and value.strip().lower() == "off" else value

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from whisper_serve.gateway.logs import request_id
 from whisper_serve.gateway.metrics import NO_MODEL, Metrics
 from whisper_serve.gateway.replies import CLIENT_GONE, ClientGone, error_reply, error_response
+from whisper_serve.gateway.tracing import Span, Tracer, request_span
 
 logger = logging.getLogger(__name__)
 
@@ -29,20 +30,26 @@ _QUIET: Final = frozenset({"/livez", "/readyz", "/metrics"})
 class Telemetry:
     """ASGI middleware around everything else; no exception leaves it."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracer: Tracer | None = None) -> None:
         self._app = app
         self._metrics = metrics
+        self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        number = fit_request_id(Headers(scope=scope).get("x-request-id", ""))
+        headers = Headers(scope=scope)
+        number = fit_request_id(headers.get("x-request-id", ""))
         token = request_id.set(number)
         exchange = _Exchange(receive, send, number)
         self._metrics.request_began()
         try:
-            await self._answer(exchange, scope)
+            with request_span(None if scope["path"] in _QUIET else self._tracer, headers, number) as span:
+                try:
+                    await self._answer(exchange, scope)
+                finally:
+                    _describe(span, scope, exchange.status)
         except asyncio.CancelledError:
             exchange.status = exchange.status or CLIENT_GONE
             raise
@@ -75,6 +82,16 @@ class Telemetry:
             scope["path"],
             extra={"status": status, "seconds": round(took, 3), "client_name": scope.get("client_name")},
         )
+
+
+def _describe(span: Span, scope: Scope, status: int) -> None:
+    """By OpenTelemetry's names for HTTP."""
+    route, method = getattr(scope.get("route"), "path", "none"), scope.get("method", "WEBSOCKET")
+    model = scope.get("model", NO_MODEL)
+    span.set(name=f"{method} {route}", **{"http.request.method": method, "http.route": route, "whisper.model": model})
+    span.set(**{"http.response.status_code": status or CLIENT_GONE})
+    if status >= 500:
+        span.fail(f"status {status}")
 
 
 class _Exchange:

@@ -21,6 +21,7 @@ from whisper_serve.gateway.metrics import NO_MODEL, Metrics
 from whisper_serve.gateway.replies import error_reply
 from whisper_serve.gateway.rpc.statuses import status_of
 from whisper_serve.gateway.telemetry import fit_request_id
+from whisper_serve.gateway.tracing import Tracer, request_span
 from whisper_serve.speech_v1 import speech_pb2
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Call:
         """The own name of the model that it asks for, once it is known."""
         metadata = {str(name): value for name, value in context.invocation_metadata() or ()}
         self.request_id = fit_request_id(_text(metadata.get(ID_KEY)))
+        self.traceparent = _text(metadata.get("traceparent"))
         self.authorization = _text(metadata.get("authorization"))
         self._context = context
         self._begun = False
@@ -84,8 +86,9 @@ class Call:
 class Surroundings(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """Wraps the methods of the service, which are coroutines `method(request or requests, call)`; others it leaves."""
 
-    def __init__(self, metrics: Metrics, keys: KeyRing | None) -> None:
+    def __init__(self, metrics: Metrics, keys: KeyRing | None, tracer: Tracer | None = None) -> None:
         self._metrics = metrics
+        self._tracer = tracer
         self._keys = keys
 
     async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
@@ -107,7 +110,9 @@ class Surroundings(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             code = "CANCELLED"
             try:
                 call.client = client_name(self._keys, call.authorization, call.address)
-                answer = await behaviour(request, call)
+                with request_span(self._tracer, {"traceparent": call.traceparent}, call.request_id) as span:
+                    span.set(name=method.full_name, **{"rpc.system": "grpc", "rpc.method": method.full_name})
+                    answer = await behaviour(request, call)
                 await call.begin()
                 code = "OK"
                 return answer

@@ -59,7 +59,8 @@ class RpcServer:
         Raises:
             SettingsError: the address cannot be used.
         """
-        server = grpc.aio.server(interceptors=[Surroundings(self._service.metrics, self._keys)], options=_OPTIONS)
+        surroundings = Surroundings(self._service.metrics, self._keys, self._service.tracer)
+        server = grpc.aio.server(interceptors=[surroundings], options=_OPTIONS)
         speech_pb2_grpc.add_SpeechServiceServicer_to_server(SpeechService(self._service), server)
         state = Health(self._service)
         health_pb2_grpc.add_HealthServicer_to_server(state, server)
