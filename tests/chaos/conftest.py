@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_REPORT] = Report()
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
     report = config.stash[_REPORT]
     if not report.outcomes and not report.starts:
         return
@@ -40,7 +40,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     path: Path | None = config.getoption("--markdown")
     if path is None:
         return
-    if any(terminalreporter.stats.get(kind) for kind in ("failed", "error", "deselected")):
+    if exitstatus != pytest.ExitCode.OK or terminalreporter.stats.get("deselected"):
         terminalreporter.write_line(f"{path} is left as it was: not every fault was tried, or something failed.")
     else:
         write_between_markers(path, MARKER, report.markdown())
