@@ -99,7 +99,7 @@ def test_the_sdk_streams_and_sees_errors_on_the_way(served: Served) -> None:
 
 
 def test_a_stream_of_verbose_json_ends_with_what_the_whole_answer_is(served: Served) -> None:
-    fields = {"response_format": "verbose_json", "timestamp_granularities[]": ["segment", "word"]}
+    fields: dict[str, Any] = {"response_format": "verbose_json", "timestamp_granularities[]": ["segment", "word"]}
     whole = post(served, **fields)
     lines = post(served, stream="true", **fields).text.splitlines()
     done = next(line for line in lines if "transcript.text.done" in line)
