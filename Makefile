@@ -30,7 +30,7 @@ KUBECTL := $(CHART_TOOLS)/kubectl/kubectl
 IMAGES := gateway torchserve
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo build test test-slow test-page test-chart chart-docs manifests lint format eval quality quality-gpu bench bench-gpu bench-live profile profile-gpu images test-images test-cluster lock proto clean
+.PHONY: help setup serve demo build test test-slow test-page screenshots test-chart chart-docs manifests lint format eval quality quality-gpu bench bench-gpu bench-live profile profile-gpu images test-images test-cluster lock proto clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -54,6 +54,9 @@ test-slow: $(DEV_STAMP)  ## Run the slow tests: real weights, real servers
 
 test-page: $(DEV_STAMP)  ## Try the web page in a real browser: needs Chromium
 	$(BIN)/python -m pytest -m page tests/page $(ARGS)
+
+screenshots: $(DEV_STAMP)  ## Take the pictures of the web page in docs/screenshots: needs Chromium
+	$(BIN)/python -m scripts.screenshots
 
 test-chart: $(DEV_STAMP) $(CHART_STAMP)  ## Check the Helm chart and the manifests
 	$(BIN)/python -m pytest -m chart tests/chart $(ARGS)
