@@ -42,7 +42,7 @@ KUBECTL := $(CHART_TOOLS)/kubectl/kubectl
 IMAGES := gateway torchserve
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo build test test-slow test-page chaos fuzz audit test-chart test-monitoring chart-docs metrics-docs manifests lint format eval quality quality-gpu bench bench-gpu bench-live profile profile-gpu loadtest images test-images test-cluster lock proto clean
+.PHONY: help setup serve demo build test test-slow test-page screenshots chaos fuzz audit test-chart test-monitoring chart-docs metrics-docs manifests lint format eval quality quality-gpu bench bench-gpu bench-live profile profile-gpu loadtest images test-images test-cluster lock proto clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -66,6 +66,9 @@ test-slow: $(DEV_STAMP) $(LOADTEST_STAMP)  ## Run the slow tests: real weights, 
 
 test-page: $(DEV_STAMP)  ## Try the web page in a real browser: needs Chromium
 	$(BIN)/python -m pytest -m page tests/page $(ARGS)
+
+screenshots: $(DEV_STAMP)  ## Take the pictures of the web page in docs/screenshots: needs Chromium
+	$(BIN)/python -m scripts.screenshots
 
 chaos: $(DEV_STAMP)  ## Break real servers under load: docs/reliability.md
 	$(BIN)/python -m pytest -m chaos tests/chaos $(ARGS)

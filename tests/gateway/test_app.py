@@ -98,6 +98,15 @@ def test_the_sdk_streams_and_sees_errors_on_the_way(served: Served) -> None:
             list(client.audio.transcriptions.create(model="whisper-1", file=CLIP, stream=True))
 
 
+def test_a_stream_of_verbose_json_ends_with_what_the_whole_answer_is(served: Served) -> None:
+    fields: dict[str, Any] = {"response_format": "verbose_json", "timestamp_granularities[]": ["segment", "word"]}
+    whole = post(served, **fields)
+    lines = post(served, stream="true", **fields).text.splitlines()
+    done = next(line for line in lines if "transcript.text.done" in line)
+    assert done.removeprefix("data: ").replace('"type": "transcript.text.done", ', "", 1) == whole.text
+    assert lines[-2] == "data: [DONE]"
+
+
 def test_errors_are_those_the_sdk_knows(served: Served) -> None:
     with sdk(served) as client:
         create = client.audio.transcriptions.create

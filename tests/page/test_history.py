@@ -29,7 +29,7 @@ def test_transcripts_are_there_again_with_recording_and_corrections(
     page.get_by_role("button", name="en-jfk.mp3", exact=False).first.click()
     expect(page.locator(".words")).to_have_text("Ask what")
     expect(page.locator(".downloads")).to_contain_text("With your corrections: 1")
-    page.wait_for_function("document.querySelector('audio').duration > 10")
+    page.wait_for_function("() => document.querySelector('audio').duration > 10")
     assert not tab.errors
 
 

@@ -132,9 +132,9 @@ def test_keys_do_what_a_mouse_does(served: Served, visit: Visitor, clips: dict[s
     show_transcript(page, clips)
     page.locator("#result").focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.querySelector('audio').currentTime === 5")
+    page.wait_for_function("() => document.querySelector('audio').currentTime === 5")
     page.keyboard.press("Space")
-    page.wait_for_function("!document.querySelector('audio').paused")
+    page.wait_for_function("() => !document.querySelector('audio').paused")
     page.keyboard.press("/")
     expect(page.get_by_role("searchbox")).to_be_focused()
 

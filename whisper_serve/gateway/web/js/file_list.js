@@ -30,7 +30,7 @@ export class FileList {
   }
 
   translate() {
-    for (const row of this.rows.values()) row.show();
+    for (const row of this.rows.values()) row.translate();
   }
 }
 
@@ -57,6 +57,11 @@ class Row {
   select(selected) {
     this.element.classList.toggle("selected", selected);
     this.button.setAttribute("aria-current", String(selected));
+  }
+
+  translate() {
+    this.shown = null;
+    this.show();
   }
 
   show() {

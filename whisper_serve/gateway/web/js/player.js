@@ -106,7 +106,7 @@ export class Player extends EventTarget {
     try {
       const { drawWaveform } = await import("./waveform.js");
       if (!this.closed) this.surfer = await drawWaveform(this.waveform, this.media, this.file, this.segments);
-    } catch (error) {
+    } catch {
       this.waveform.hidden = true; // what cannot be decoded here may still play, and is transcribed all the same
     }
   }

@@ -27,6 +27,7 @@ export async function drawWaveform(container, media, file, segments) {
     plugins: [regions],
   });
   surfer.once("ready", () => {
+    surfer.setTime(media.currentTime); // somebody may have jumped already
     segments.forEach(({ start, end }, place) => {
       const color = colour(place % 2 ? "--region-odd" : "--region-even");
       regions.addRegion({ start, end, color, drag: false, resize: false });

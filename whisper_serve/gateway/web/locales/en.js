@@ -48,7 +48,7 @@ export default {
   problem_busy: "The server is busy.",
   problem_crash: "The model cannot cope with this recording.",
   problem_deadline: "This took longer than the server allows.",
-  problem_key: "The server needs an API key, or does not know this one. Enter it on the left and try again.",
+  problem_key: "The server needs an API key, or does not know this one. Enter it and try again.",
   problem_model: "There is no such model on this server.",
   problem_not_audio: "This file holds no audio that can be read.",
   problem_not_found: "The server does not know this request.",
@@ -91,5 +91,5 @@ export default {
   unknown: "Unknown",
   unsure_word: "{percent} % sure",
   with_corrections: "With your corrections: {count}",
-  words: "Time of each word",
+  words: "Word times",
 };

@@ -91,5 +91,5 @@ export default {
   unknown: "Inconnue",
   unsure_word: "sûr à {percent} %",
   with_corrections: "Avec vos corrections : {count}",
-  words: "Temps de chaque mot",
+  words: "Temps des mots",
 };
