@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from whisper_serve.torchserve.readiness import load_failure
+from whisper_serve.torchserve.readiness import archive_failure, load_failure
 
 START = ["s_name_part0=/tmp/.ts.sock, s_name_part1=9000, pid=1", "[PID]1", "Torch worker started."]
 TRACEBACK = [
@@ -28,6 +29,25 @@ SECOND_LOOKUP = [
 def failure(tmp_path: Path, lines: list[str], workers: int = 1) -> str | None:
     (tmp_path / "log").write_text("\n".join(lines) + "\n", "utf-8")
     return load_failure(tmp_path / "log", workers)
+
+
+@pytest.mark.parametrize(
+    ("message", "exception", "reason"),
+    [
+        (
+            "Failed to load model: whisper.mar",
+            "java.io.IOException: invalid CRC\nat java",
+            "java.io.IOException: invalid CRC",
+        ),
+        ("Error while retrieving snapshot details. Details: invalid CRC", "", "invalid CRC"),
+        ("A client sent: Failed to load model: none", "", None),
+    ],
+)
+def test_a_refused_archive_is_found(message: str, exception: str, reason: str | None) -> None:
+    lines = ["no JSON", json.dumps({"message": "Starting", "exception": ""})]
+    refusal = json.dumps({"message": message, "exception": exception})
+    assert archive_failure(lines) is None
+    assert archive_failure([*lines, refusal]) == reason
 
 
 def test_no_failure_before_there_is_a_log(tmp_path: Path) -> None:

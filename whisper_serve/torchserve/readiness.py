@@ -21,8 +21,8 @@ _WORKER_STARTED = "Torch worker started."
 _WORKER_DIED = "Backend worker process died."
 # What the next worker prints first.
 _NEXT_WORKER = "s_name_part0="
-# TorchServe's own report of an archive that it cannot unpack. It goes on without a model.
-_ARCHIVE_REFUSED = "Failed to load model: "
+# TorchServe's own reports of an archive that it cannot unpack, by where it notices. It goes on without a model.
+_ARCHIVE_REFUSED = ("Failed to load model: ", "Error while retrieving snapshot details. Details: ")
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*: \S")
 # TorchServe looks for a handler it cannot import among its own, and reports only that it is not there either.
 _SECOND_LOOKUP = "ts.torch_handler"
@@ -56,10 +56,11 @@ def load_failure(model_log: Path, workers: int) -> str | None:
 def archive_failure(output: Iterable[str]) -> str | None:
     """Why TorchServe cannot unpack the archive, from the lines of its log (JSON), or None while there is hope."""
     for line in output:
-        if _ARCHIVE_REFUSED in line:
+        if any(report in line for report in _ARCHIVE_REFUSED):
             record = json.loads(line)
-            if record["message"].startswith(_ARCHIVE_REFUSED):
-                return str(record["exception"] or record["message"]).splitlines()[0]
+            message = record["message"]
+            if message.startswith(_ARCHIVE_REFUSED):
+                return str(record["exception"] or message.split(": ", 1)[1]).splitlines()[0]
     return None
 
 
