@@ -23,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 MESSAGE_BYTES: Final = 4 * 1024**2
 """Largest message of a WebSocket."""
+KEEP_ALIVE_SECONDS: Final = 75
+"""How long a connection may lie idle: longer than clients (5 s and more) and load balancers (60 s) keep one, so that
+they close it. A request that met the server's own closing would be lost."""
 LAST_BYTES_SECONDS: Final = 5
 """How long answers may take to leave once their work has ended or was given up."""
 
@@ -52,6 +55,7 @@ def uvicorn_config(app: Any, settings: GatewaySettings) -> uvicorn.Config:
         loop="uvloop",
         http="httptools",
         ws="websockets-sansio",
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         ws_max_size=MESSAGE_BYTES,
         ws_ping_timeout=None,  # pongs wait with the audio that is not read yet; who says nothing ends as idle
         ws_per_message_deflate=False,
