@@ -11,14 +11,8 @@ import pytest
 from loadtest.answers import Refused, RequestError
 from loadtest.clips import Clip
 from loadtest.transports.live_websocket import LiveTransport
-from tests.gateway.deterministic import Served, serve
+from tests.gateway.deterministic import Served
 from whisper_serve.gateway.failures import BackendUnavailable, Overloaded
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Served]:
-    with serve() as served:
-        yield served
 
 
 @pytest.fixture

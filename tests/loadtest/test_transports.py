@@ -13,7 +13,7 @@ from loadtest.answers import Refused, RequestError, Transport
 from loadtest.transports.event_stream import EventStreamTransport, read_events
 from loadtest.transports.form import FormTransport
 from loadtest.transports.speech_grpc import SpeechGrpcTransport
-from tests.gateway.deterministic import Served, serve
+from tests.gateway.deterministic import Served
 from tests.gateway.test_app import TEXT, wait_until
 from tests.loadtest.examples import CLIP
 from whisper_serve.gateway.failures import BackendUnavailable, NotReady, Overloaded
@@ -23,12 +23,6 @@ MAKERS: dict[str, Callable[[Served], Transport]] = {
     "streaming": lambda served: EventStreamTransport(served.url),
     "grpc": lambda served: SpeechGrpcTransport(served.grpc),
 }
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Served]:
-    with serve() as served:
-        yield served
 
 
 @pytest.fixture
