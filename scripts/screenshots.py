@@ -21,7 +21,7 @@ from tests.page.conftest import chromium
 FOLDER: Final = ROOT / "docs" / "screenshots"
 CLIPS: Final = (
     "en-jfk.mp3",
-    "de-common-voice-18982556.mp3",
+    "de-common-voice-19679279.mp3",
     "fr-common-voice-17732750.mp3",
     "en-librivox-sonnet-1.mp3",
 )
