@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from html import escape
-from itertools import groupby
+from itertools import chain, filterfalse, groupby
 from typing import Final
 
 from loadtest.records import OK, REFUSED, Record, Results
@@ -15,7 +15,9 @@ LEFT, RIGHT, TOP, BOTTOM = 50, 20, 40, 50
 COLOURS: Final = ("#2f6fb0", "#3c9d5d", "#b07a2f", "#8a5fb0", "#2fa3a3", "#b05f8a")
 FAILED: Final = "#d03030"
 MOST_DOTS: Final = 3000
-"""Of good answers: of more only every second, third, … is drawn."""
+"""Of good answers: of more only every second, third, … of each endpoint is drawn."""
+LETTER: Final = 8
+"""Room for one in the legend."""
 
 
 def plot(results: Results) -> str:
@@ -35,8 +37,11 @@ def _bad(record: Record) -> bool:
 
 
 def _drawn(records: Sequence[Record], step: int) -> list[Record]:
-    """Of the good ones every `step`-th, and all of the others, above them."""
-    return [*[record for record in records if not _bad(record)][::step], *filter(_bad, records)]
+    """Of the good ones of each endpoint every `step`-th, and all of the others, above them."""
+    good: dict[str, list[Record]] = {}
+    for record in filterfalse(_bad, records):
+        good.setdefault(record.endpoint, []).append(record)
+    return [*chain(*(each[::step] for each in good.values())), *filter(_bad, records)]
 
 
 def _x(seconds: float, last: float) -> float:
@@ -73,7 +78,7 @@ def _corners(points: Sequence[tuple[float, int]]) -> Iterator[tuple[float, int]]
 
 def _legend(endpoints: list[str]) -> Iterator[str]:
     for number, endpoint in enumerate(endpoints):
-        left = LEFT + 115 * number
+        left = LEFT + LETTER * sum(3 + len(each) for each in endpoints[:number])
         yield f'<circle cx="{left}" cy="{HEIGHT - 14}" r="4" fill="{_colour(number)}"/>'
         yield f'<text x="{left + 8}" y="{HEIGHT - 10}">{escape(endpoint)}</text>'
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from xml.etree import ElementTree as ET
 
 from loadtest.plot import FAILED, MOST_DOTS, plot
@@ -47,11 +48,17 @@ def test_a_plot_has_a_dot_for_each_request() -> None:
 
 
 def test_a_plot_of_many_requests_stays_small_and_shows_all_failures() -> None:
-    good = [record(1.0, ended=float(number)) for number in range(3 * MOST_DOTS)]
+    good = [
+        record(1.0, ended=float(number), endpoint=endpoint)
+        for number in range(MOST_DOTS)
+        for endpoint in ("grpc", "live", "rest")
+    ]
     bad = [record(1.0, ended=float(number), error="timeout") for number in range(1, 8)]
     drawn = plot(results([*good, *bad]))
     assert len(dots(drawn)) == MOST_DOTS + len(bad)
     assert sum(each.get("fill") == FAILED for each in dots(drawn)) == len(bad)
+    colours = Counter(each.get("fill") for each in dots(drawn))
+    assert sorted(colours.values()) == [len(bad), *[MOST_DOTS // 3] * 3]
     assert "of 3 good ones 1 is drawn" in drawn
     assert len(drawn) < 1_000_000
 
