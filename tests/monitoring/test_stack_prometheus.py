@@ -145,7 +145,7 @@ def test_what_is_not_here_is_promql(watched: Watched) -> None:
     elsewhere = [query for query in panel_queries() if query.reads(NOT_HERE)]
     assert [each for each in NOT_HERE if not any(query.reads([each]) for query in elsewhere)] == []
     for query in elsewhere:
-        assert watched.prometheus.get("query", query=query.text)["result"] == [], query.place
+        assert watched.prometheus.get("query", query=query.text)["resultType"] == "vector", query.place
 
 
 def test_torchserve_exposes_what_is_documented(watched: Watched) -> None:
