@@ -62,7 +62,7 @@ test: $(DEV_STAMP) $(LOADTEST_STAMP)  ## Run the tests but the slow ones
 	$(BIN)/python -m pytest -m "not slow and not page and not monitoring and not chart and not images and not cluster and not chaos" $(ARGS)
 
 test-slow: $(DEV_STAMP) $(LOADTEST_STAMP)  ## Run the slow tests: real weights, real servers
-	$(BIN)/python -m pytest -m "slow and not page" $(ARGS)
+	$(BIN)/python -m pytest -m "slow and not page and not monitoring" $(ARGS)
 
 test-page: $(DEV_STAMP)  ## Try the web page in a real browser: needs Chromium
 	$(BIN)/python -m pytest -m page tests/page $(ARGS)
@@ -79,7 +79,7 @@ fuzz: $(FUZZ_STAMP)  ## Give mutated bytes to what reads strangers' bytes, for F
 test-chart: $(DEV_STAMP) $(CHART_STAMP)  ## Check the Helm chart and the manifests
 	$(BIN)/python -m pytest -m chart tests/chart $(ARGS)
 
-test-monitoring: $(DEV_STAMP)  ## Check metrics, dashboards, rules and alerts with Prometheus' own tools
+test-monitoring: $(DEV_STAMP) $(LOADTEST_STAMP)  ## Check metrics, dashboards, rules and alerts with Prometheus, on a real stack under load
 	$(BIN)/python -m pytest tests/monitoring tests/test_metrics_reference.py $(ARGS)
 
 chart-docs: $(DEV_STAMP)  ## Write the chart's README and schema from its values

@@ -11,15 +11,17 @@ from typing import Final
 
 from loadtest.errors import LoadTestError
 from loadtest.records import Results
-from loadtest.report import UNKNOWN, insert, table
+from loadtest.report import UNKNOWN, table
 from loadtest.summary import summarise
+from whisper_serve.evaluation.errors import EvaluationError
+from whisper_serve.evaluation.markers import write_between_markers
 
 LEAST_REQUESTS: Final = 5
 """Fewer say nothing about a number of users."""
 MOST_RTF: Final = 1.0
 LIVE: Final = "live"
 MOST_LIVE_SECONDS: Final = 3.0
-MARKER: Final = "capacity"
+MARKER: Final = "loadtest:capacity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +83,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--live-seconds", type=float, default=MOST_LIVE_SECONDS, help="most seconds after live audio [%(default)s]"
     )
-    parser.add_argument("--markdown", type=Path, help=f"write between <!-- loadtest:{MARKER} --> of this page too")
+    parser.add_argument("--markdown", type=Path, help=f"write between <!-- {MARKER} --> of this page too")
     given = parser.parse_args(arguments)
     try:
         text = sheet([Results.read(path) for path in given.results], given.rtf, given.live_seconds)
         print(text)
         if given.markdown:
-            insert(given.markdown, MARKER, text)
-    except LoadTestError as error:
+            write_between_markers(given.markdown, MARKER, text)
+    except (LoadTestError, EvaluationError) as error:
         print(f"loadtest.capacity: {error}", file=sys.stderr)
         return 2
     return 0

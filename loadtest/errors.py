@@ -3,6 +3,7 @@
 LoadTestError
 ├── BadThresholds   the thresholds file cannot be used
 ├── BadShape        the shape's numbers do not go together
+├── BadPlace        a file cannot be written where it should be
 ├── BadResults      a file of results cannot be read
 └── NotStarted      the servers or Locust did not start
 """
@@ -20,6 +21,10 @@ class BadThresholds(LoadTestError):
 
 class BadShape(LoadTestError):
     """The shape's numbers do not go together."""
+
+
+class BadPlace(LoadTestError):
+    """A file cannot be written where it should be."""
 
 
 class BadResults(LoadTestError):

@@ -46,6 +46,7 @@ class Options:
     reports: Path
     markdown: Path | None
     marker: str
+    svg: Path | None
     locust: str
     more: tuple[str, ...]
 
@@ -53,7 +54,7 @@ class Options:
 def read_options(arguments: Sequence[str]) -> Options:
     """The command line; argparse's own way out on a bad one."""
     given = vars(_parser().parse_args(arguments))
-    return Options(**{**given, "more": tuple(given["more"])})
+    return Options(**{**given, "more": tuple(given["more"]), "marker": f"loadtest:{given['marker']}"})
 
 
 def seconds_of(text: str) -> float:
@@ -127,6 +128,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--reports", type=Path, default=Path("reports"), help="folder for reports [%(default)s]")
     output.add_argument("--markdown", type=Path, help="write the tables into this page too")
     output.add_argument("--marker", default="steady", help="between <!-- loadtest:MARKER --> and its end [%(default)s]")
+    output.add_argument("--svg", type=Path, help="draw the requests into this file; the page shows it")
 
 
 def _locust() -> str:

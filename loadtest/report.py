@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
-from loadtest.errors import LoadTestError
 from loadtest.records import OK, Results
 from loadtest.summary import EndpointSummary, summarise
 from loadtest.thresholds import Check
@@ -116,16 +113,3 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
     )
-
-
-def insert(page: Path, name: str, text: str) -> None:
-    """Replace what is between ``<!-- loadtest:NAME -->`` and ``<!-- /loadtest:NAME -->`` of a page.
-
-    Raises LoadTestError if there is no such page, or it lacks these lines.
-    """
-    start, end = f"<!-- loadtest:{name} -->", f"<!-- /loadtest:{name} -->"
-    before = page.read_text(encoding="utf-8") if page.is_file() else ""
-    pattern = re.compile(f"({re.escape(start)}\n).*?({re.escape(end)})", re.DOTALL)
-    if not pattern.search(before):
-        raise LoadTestError(f"{page} has no lines {start} and {end} to write between")
-    page.write_text(pattern.sub(lambda found: f"{found[1]}\n{text.strip()}\n\n{found[2]}", before), encoding="utf-8")

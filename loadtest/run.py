@@ -10,16 +10,17 @@ from dataclasses import replace
 from typing import Final
 
 from loadtest.endpoints import ENDPOINTS
-from loadtest.errors import BadShape, NotStarted
+from loadtest.errors import BadPlace, BadShape, NotStarted
 from loadtest.growth import trends
 from loadtest.options import HERE, ROOT, Options
 from loadtest.plot import plot
 from loadtest.records import Results
-from loadtest.report import insert, markdown
+from loadtest.report import markdown
 from loadtest.samples import Sampler
 from loadtest.shapes import SHAPES
 from loadtest.target import Target, own_servers
 from loadtest.thresholds import Check, Thresholds, judge
+from whisper_serve.evaluation.markers import picture, split_at_markers, write_between_markers
 
 FINISH_SECONDS: Final = 300
 """What running requests may take at the end."""
@@ -31,8 +32,10 @@ def run(options: Options) -> bool:
     """Run, print and write; whether all thresholds were kept.
 
     Raises:
-        LoadTestError: the thresholds or the shape cannot be used, or nothing could be started.
+        LoadTestError: the thresholds, the shape or the drawing's place cannot be used, or nothing could be started.
+        NoMarkers: the page has no place for the tables.
     """
+    find_places(options)
     thresholds = Thresholds.read(options.thresholds)
     SHAPES[options.shape](options.seconds, options.peak)
     users = options.users or tuple(ENDPOINTS)
@@ -46,6 +49,14 @@ def run(options: Options) -> bool:
     checks = judge(results, thresholds, [ENDPOINTS[each] for each in users])
     publish(options, results, checks)
     return all(check.passed for check in checks)
+
+
+def find_places(options: Options) -> None:
+    """Let what could not be written at the end fail now. Raises BadPlace or NoMarkers."""
+    if options.markdown:
+        split_at_markers(options.markdown, options.marker)
+    if options.svg and not options.svg.parent.is_dir():
+        raise BadPlace(f"{options.svg} cannot be written: there is no folder {options.svg.parent}")
 
 
 @contextmanager
@@ -88,15 +99,18 @@ def command(options: Options, target: Target) -> list[str]:
 
 
 def publish(options: Options, results: Results, checks: list[Check]) -> None:
-    """Print the tables and write all files. Raises LoadTestError if the page has no place for them."""
-    text = markdown(results, checks)
+    """Print the tables and write all files."""
+    text, drawn = markdown(results, checks), plot(results)
     print(f"\n{text}")
     results.write(options.reports / RESULTS)
     (options.reports / "summary.md").write_text(text, encoding="utf-8")
-    (options.reports / "plot.svg").write_text(plot(results), encoding="utf-8")
+    (options.reports / "plot.svg").write_text(drawn, encoding="utf-8")
     print(f"Reports: {', '.join(sorted(path.name for path in options.reports.iterdir()))} in {options.reports}")
+    if options.svg:
+        options.svg.write_text(drawn, encoding="utf-8")
     if options.markdown:
-        insert(options.markdown, options.marker, text)
+        shown = f"\n{picture(options.markdown, 'Seconds of each request', options.svg)}" if options.svg else ""
+        write_between_markers(options.markdown, options.marker, text + shown)
 
 
 def _environment() -> dict[str, str]:

@@ -69,3 +69,11 @@ def base_weights() -> Weights:
 @pytest.fixture(scope="session")
 def base_engine(base_weights: Weights) -> Engine:
     return Engine.load(base_weights, "cpu", "float32")
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The base model as a model archive, alone in its folder."""
+    from whisper_serve.torchserve.archive import build_archive
+
+    return build_archive("trial", tmp_path_factory.mktemp("store"))

@@ -2,21 +2,12 @@ from __future__ import annotations
 
 import io
 import re
-from pathlib import Path
 
-import pytest
 from rich.console import Console
 
 from tests.benchmark.examples import report, row
-from whisper_serve.benchmark.errors import BadPlan
 from whisper_serve.benchmark.results import Row
-from whisper_serve.benchmark.table import (
-    CONSOLE_WIDTH,
-    console_table,
-    markdown_table,
-    split_at_markers,
-    write_between_markers,
-)
+from whisper_serve.benchmark.table import CONSOLE_WIDTH, console_table, markdown_table
 
 FAILED = Row("engine-int8", "one recording", 60.0, problem="failed: a | b [red]")
 
@@ -47,26 +38,3 @@ def test_console_shows_reasons_as_they_are() -> None:
     assert "faster-whisper-float32-batch8" in text
     assert "150 / 195" in text
     assert "…" not in text
-
-
-def test_the_table_is_written_between_its_markers(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text("a\n<!-- bench:cpu -->\nold\n<!-- /bench:cpu -->\nb\n<!-- bench:gpu -->\n<!-- /bench:gpu -->\n")
-    write_between_markers(page, "cpu", "new")
-    write_between_markers(page, "cpu", "newer")
-    expected = "a\n<!-- bench:cpu -->\n\nnewer\n\n<!-- /bench:cpu -->\nb\n<!-- bench:gpu -->\n<!-- /bench:gpu -->\n"
-    assert page.read_text() == expected
-
-
-@pytest.mark.parametrize("text", [None, "", "<!-- bench:cpu -->", "<!-- /bench:cpu --><!-- bench:cpu -->"])
-def test_a_page_without_markers_is_refused(tmp_path: Path, text: str | None) -> None:
-    page = tmp_path / "page.md"
-    if text is not None:
-        page.write_text(text)
-    with pytest.raises(BadPlan, match=r"has no lines <!-- bench:cpu -->"):
-        split_at_markers(page, "cpu")
-
-
-@pytest.mark.parametrize("name", ["cpu", "gpu"])
-def test_our_own_page_has_both_tables(name: str) -> None:
-    split_at_markers(Path(__file__).parents[2] / "docs" / "performance.md", name)

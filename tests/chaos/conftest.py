@@ -13,9 +13,8 @@ from tests.chaos.load import Clip
 from tests.chaos.report import MARKER, Report
 from tests.chaos.trial import Lab
 from tests.e2e.stack import Stack, run_stack
-from whisper_serve.benchmark.table import write_between_markers
 from whisper_serve.evaluation.corpus import Sample
-from whisper_serve.torchserve.archive import build_archive
+from whisper_serve.evaluation.markers import write_between_markers
 
 CLIPS: Final = ("en-jfk.mp3", "de-common-voice-17922420.mp3", "fr-common-voice-20046123.mp3")
 WINDOW_SECONDS: Final = 15
@@ -24,7 +23,7 @@ _REPORT = pytest.StashKey[Report]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--markdown", type=Path, help=f"write the tables between the markers bench:{MARKER} of this file")
+    parser.addoption("--markdown", type=Path, help=f"write the tables between the markers {MARKER} of this file")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,11 +43,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
         terminalreporter.write_line(f"{path} is left as it was: not every fault was tried, or something failed.")
     else:
         write_between_markers(path, MARKER, report.markdown())
-
-
-@pytest.fixture(scope="session")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_archive("trial", tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture(scope="session")

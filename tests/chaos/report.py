@@ -13,7 +13,7 @@ from typing import Final
 from tests.chaos.load import RIGHT, Answer
 from whisper_serve.evaluation.tables import markdown_rows
 
-MARKER: Final = "faults"
+MARKER: Final = "bench:faults"
 COLUMNS: Final = ("fault", "requests", "right", "errors", "longest s", "new answer after s", "whole after s")
 START_COLUMNS: Final = ("what is wrong at the start", "ends after s", "what it says")
 

@@ -13,7 +13,6 @@ import pytest
 
 from tests.e2e.stack import Stack, run_stack
 from whisper_serve.evaluation.corpus import Sample
-from whisper_serve.torchserve.archive import build_archive
 from whisper_serve.torchserve.client import GrpcClient, RestClient
 from whisper_serve.torchserve.endpoints import on_free_ports
 from whisper_serve.torchserve.server import ServerConfig, TorchServe
@@ -43,11 +42,6 @@ class Served:
 
 
 Serve = Callable[..., AbstractContextManager[Served]]
-
-
-@pytest.fixture(scope="session")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_archive("trial", tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import itertools
+import time
 import wave
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -22,8 +23,20 @@ def wav(samples: Audio, channels: int = 1) -> bytes:
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setparams((channels, 2, SAMPLE_RATE, 0, "NONE", ""))
-        file.writeframes(_pcm(samples).astype("<i2").tobytes())
+        file.writeframes(pcm(samples))
     return buffer.getvalue()
+
+
+def pcm(audio: Audio) -> bytes:
+    """As live streams take it: 16-bit samples, mono, little-endian."""
+    return _pcm(audio).astype("<i2").tobytes()
+
+
+def chunks(data: bytes, size: int = 3200, pace: float = 0.0) -> Iterator[bytes]:
+    """Parts of so many bytes, each `pace` seconds after the one before."""
+    for at in range(0, len(data), size):
+        time.sleep(pace)
+        yield data[at : at + size]
 
 
 def long_silence(seconds: int) -> bytes:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.recordings import join, wav
+from tests.e2e.recordings import chunks, join, pcm, wav
 from tests.e2e.stack import Stack, wait_until
 from tests.speech.conftest import encode_audio
 from whisper_serve.client.live import LiveEvent, LiveSettings, listen
@@ -25,16 +24,6 @@ MOST_WORSE = 2.0
 @pytest.fixture(scope="module")
 def speech(clips: dict[str, Sample]) -> tuple[Audio, str]:
     return join([clips[name] for name in NAMES], 24)
-
-
-def pcm(audio: Audio) -> bytes:
-    return (audio * 32767).astype("<i2").tobytes()
-
-
-def chunks(data: bytes, size: int = 3200, pace: float = 0.0) -> Iterator[bytes]:
-    for at in range(0, len(data), size):
-        time.sleep(pace)
-        yield data[at : at + size]
 
 
 def text_of(events: list[LiveEvent]) -> str:

@@ -3,12 +3,10 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import replace
-from pathlib import Path
 
 from rich.console import Console
 
 from tests.evaluation.examples import OTHER, OURS, report
-from whisper_serve.benchmark.table import split_at_markers
 from whisper_serve.evaluation.tables import SHOWN_PROBLEMS, console_table, markdown, remarks, tables
 
 
@@ -73,7 +71,3 @@ def test_the_console_shows_names_as_they_are() -> None:
     text = console.export_text()
     assert re.search(r"\[red\] +\n.*− engine", text)
     assert "+122.22 [+33.3, +300.0]*" in text
-
-
-def test_our_own_page_has_its_markers() -> None:
-    split_at_markers(Path(__file__).parents[2] / "docs" / "quality.md", "quality")

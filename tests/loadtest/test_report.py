@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-from pathlib import Path
+from collections import Counter
 from xml.etree import ElementTree as ET
 
-import pytest
-
-from loadtest.errors import LoadTestError
-from loadtest.plot import FAILED, plot
-from loadtest.report import insert, markdown
+from loadtest.plot import FAILED, MOST_DOTS, plot
+from loadtest.report import markdown
 from loadtest.thresholds import Check
 from tests.loadtest.examples import record, results, trend
 
+SVG = "{http://www.w3.org/2000/svg}"
 RECORDS = [
     record(2.0),
     record(3.0, endpoint="streaming", first_text_seconds=0.5, users=3),
@@ -38,21 +36,37 @@ def test_a_run_as_markdown() -> None:
     assert "20 s of audio in 100 s by at most 3 users at a time: 0.20 s of audio a second, 0.20 hours" in text
 
 
-def test_tables_go_between_their_lines(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text("a\n<!-- loadtest:steady -->\nold\n<!-- /loadtest:steady -->\nb\n")
-    insert(page, "steady", r"new \1")
-    insert(page, "steady", r"newer \1")
-    assert page.read_text() == "a\n<!-- loadtest:steady -->\n\nnewer \\1\n\n<!-- /loadtest:steady -->\nb\n"
-    with pytest.raises(LoadTestError, match="has no lines <!-- loadtest:soak -->"):
-        insert(page, "soak", "new")
-    with pytest.raises(LoadTestError, match="has no lines"):
-        insert(tmp_path / "none.md", "steady", "new")
+def dots(drawn: str) -> list[ET.Element]:
+    return [each for each in ET.fromstring(drawn).iter(f"{SVG}circle") if each.get("r") == "2.5"]
 
 
 def test_a_plot_has_a_dot_for_each_request() -> None:
-    root = ET.fromstring(plot(results(RECORDS)))
-    dots = [each for each in root.iter("{http://www.w3.org/2000/svg}circle") if each.get("r") == "2.5"]
-    assert len(dots) == len(RECORDS)
-    assert sum(each.get("fill") == FAILED for each in dots) == 1
+    drawn = dots(plot(results(RECORDS)))
+    assert len(drawn) == len(RECORDS)
+    assert sum(each.get("fill") == FAILED for each in drawn) == 1
     assert ET.fromstring(plot(results([]))) is not None
+
+
+def test_a_plot_of_many_requests_stays_small_and_shows_all_failures() -> None:
+    good = [
+        record(1.0, ended=float(number), endpoint=endpoint)
+        for number in range(MOST_DOTS)
+        for endpoint in ("grpc", "live", "rest")
+    ]
+    bad = [record(1.0, ended=float(number), error="timeout") for number in range(1, 8)]
+    drawn = plot(results([*good, *bad]))
+    assert len(dots(drawn)) == MOST_DOTS + len(bad)
+    assert sum(each.get("fill") == FAILED for each in dots(drawn)) == len(bad)
+    colours = Counter(each.get("fill") for each in dots(drawn))
+    assert sorted(colours.values()) == [len(bad), *[MOST_DOTS // 3] * 3]
+    assert "of 3 good ones 1 is drawn" in drawn
+    assert len(drawn) < 1_000_000
+
+
+def test_the_line_of_users_has_a_corner_for_each_change() -> None:
+    users = [1, 1, 1, 4, 4, 2]
+    drawn = plot(results([record(1.0, started=float(at), ended=9.0, users=count) for at, count in enumerate(users)]))
+    line = next(ET.fromstring(drawn).iter(f"{SVG}polyline")).get("points", "").split()
+    heights = [float(point.split(",")[1]) for point in line]
+    assert len(line) == 6
+    assert heights[0] == heights[1] > heights[4] == heights[5] > heights[2] == heights[3]

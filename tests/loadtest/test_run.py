@@ -52,8 +52,9 @@ def arguments(served: Served, corpus: Path, *more: str) -> list[str]:
 @needs_locust
 def test_a_run_is_judged_and_reported(served: Served, corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
     page = corpus / "page.md"
-    page.write_text("<!-- loadtest:steady -->\n<!-- /loadtest:steady -->\n")
-    assert main(arguments(served, corpus, "--markdown", str(page))) == 0
+    page.write_text("<!-- loadtest:soak -->\n<!-- /loadtest:soak -->\n<!-- loadtest:steady -->\n")
+    written = ["--markdown", str(page), "--marker", "soak", "--svg", str(corpus / "reports.svg")]
+    assert main(arguments(served, corpus, *written)) == 0
     results = Results.read(corpus / "reports" / "results.json")
     by_name = {each.endpoint: each for each in summarise(results)}
     assert by_name.keys() == {"rest", "streaming", "grpc"}
@@ -66,7 +67,8 @@ def test_a_run_is_judged_and_reported(served: Served, corpus: Path, capfd: pytes
     summary = (corpus / "reports" / "summary.md").read_text()
     assert "| pass" in summary
     assert "FAIL" not in summary
-    assert summary.strip() in page.read_text()
+    assert f"<!-- loadtest:soak -->\n\n{summary}\n![Seconds of each request](reports.svg)\n\n<!-- /" in page.read_text()
+    assert (corpus / "reports.svg").read_text() == (corpus / "reports" / "plot.svg").read_text()
     assert summary in capfd.readouterr().out
 
 
@@ -96,6 +98,8 @@ def test_refusals_are_counted_apart(served: Served, corpus: Path, tmp_path: Path
         (["--thresholds", "/nowhere.yaml"], "/nowhere.yaml cannot be read"),
         (["--peak", "0"], "at least 1 user, not 0"),
         (["--peak", "2"], "a peak of 2 users is too few for 6 classes of them: RestUser, "),
+        (["--markdown", "/nowhere.md"], "/nowhere.md has no lines <!-- loadtest:steady -->"),
+        (["--svg", "/nowhere/plot.svg"], "/nowhere/plot.svg cannot be written: there is no folder /nowhere"),
         (["--locust", "/nowhere/locust"], "Locust did not start: /nowhere/locust: No such file"),
     ],
 )

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import yaml
 
+from tests.monitoring.queries import Query
 from whisper_serve.torchserve.endpoints import on_free_ports
 
 
@@ -34,6 +35,23 @@ class Prometheus:
         """What a query gives now, without what is not a number."""
         values = [float(sample["value"][1]) for sample in self.get("query", query=query)["result"]]
         return [value for value in values if not math.isnan(value)]
+
+    def becomes(self, query: str, number: float, seconds: float, within: float = 0.0) -> bool:
+        """Whether a query gives that one number, as near as `within`, before that time is over."""
+        deadline = time.monotonic() + seconds
+        while not (found := self.numbers(query)) or abs(found[0] - number) > within or len(found) > 1:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.5)
+        return True
+
+    def without_data(self, queries: Sequence[Query], seconds: float) -> list[str]:
+        """Where the queries stand that have given no number when that time is over."""
+        left, deadline = list(queries), time.monotonic() + seconds
+        while left and time.monotonic() < deadline:
+            left = [query for query in left if not self.numbers(query.text)]
+            time.sleep(0.5)
+        return [query.place for query in left]
 
     def rules(self) -> list[dict[str, Any]]:
         """All rules, with how they fare."""

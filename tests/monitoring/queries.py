@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +37,10 @@ class Query:
         """The names of the series that it reads."""
         bare = _NOT_NAMES.sub("", _STRINGS.sub('""', self.text))
         return frozenset(name for name in _NAME.findall(bare) if name not in _WORDS)
+
+    def reads(self, beginnings: Iterable[str]) -> bool:
+        """Whether it reads a metric whose name begins so."""
+        return any(name.startswith(tuple(beginnings)) for name in self.metrics)
 
 
 def dashboard(path: Path) -> dict[str, Any]:

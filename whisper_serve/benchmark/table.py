@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import groupby
-from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
@@ -12,7 +11,6 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from whisper_serve.benchmark.errors import BadPlan
 from whisper_serve.benchmark.results import Report, Row
 from whisper_serve.benchmark.workload import CLIP_SECONDS
 from whisper_serve.evaluation.tables import markdown_rows
@@ -81,23 +79,3 @@ def markdown_table(report: Report) -> str:
     rows = [[cell(report, row) for cell in columns.values()] for row in report.rows]
     table = markdown_rows([*columns], rows, [title in _LEFT for title in columns])
     return f"{heading(report)}.\n\n{table}\n\n{' '.join(report.notes)}"
-
-
-def write_between_markers(path: Path, name: str, text: str) -> None:
-    """Replace what is between ``<!-- bench:NAME -->`` and ``<!-- /bench:NAME -->``. Raises BadPlan as `split` does."""
-    before, after = split_at_markers(path, name)
-    path.write_text(f"{before}\n\n{text}\n\n{after}", encoding="utf-8")
-
-
-def split_at_markers(path: Path, name: str) -> tuple[str, str]:
-    """The file up to the first marker and from the second one, both with their marker.
-
-    Raises BadPlan when the file or a marker is not there.
-    """
-    start, end = f"<!-- bench:{name} -->", f"<!-- /bench:{name} -->"
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    before, found, rest = text.partition(start)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
-        raise BadPlan(f"{path} has no lines {start} and {end} to write the table between")
-    return before + start, end + after

@@ -55,25 +55,20 @@ def bench(
     * `whisper-serve bench recordings --model random:large-v3-turbo --device cuda --tokens 100`
     """
     import json
-    import os
 
     from whisper_serve.benchmark.chart import speed_chart
     from whisper_serve.benchmark.run import Plan, benchmark
-    from whisper_serve.benchmark.table import (
-        CONSOLE_WIDTH,
-        console_table,
-        markdown_table,
-        split_at_markers,
-        write_between_markers,
-    )
+    from whisper_serve.benchmark.table import CONSOLE_WIDTH, console_table, markdown_table
     from whisper_serve.engine import resolve_device
+    from whisper_serve.evaluation.markers import picture, split_at_markers, write_between_markers
 
     # What would fail at the end fails now.
     if missing := [path for path in (json_file, svg) if path is not None and not path.parent.is_dir()]:
         raise CommandFailed(f"{missing[0]} cannot be written: there is no folder {missing[0].parent}")
     place = "cpu" if resolve_device(device).type == "cpu" else "gpu"
+    marker = f"bench:{place}"
     if markdown is not None:
-        split_at_markers(markdown, place)
+        split_at_markers(markdown, marker)
     plan = Plan(corpus, model, device, systems, baseline, minutes, rounds, latency_runs, threads, tokens, peers)
     report = benchmark(out, plan)
     Console(width=max(out.width, CONSOLE_WIDTH), highlight=False).print(console_table(report))
@@ -82,8 +77,8 @@ def bench(
     if svg is not None:
         svg.write_text(speed_chart(report), encoding="utf-8")
     if markdown is not None:
-        chart = f"\n\n![Seconds of audio a second]({os.path.relpath(svg, markdown.parent)})" if svg else ""
-        write_between_markers(markdown, place, markdown_table(report) + chart)
+        chart = f"\n\n{picture(markdown, 'Seconds of audio a second', svg)}" if svg else ""
+        write_between_markers(markdown, marker, markdown_table(report) + chart)
     if not any(row.rounds for row in report.rows):
         raise typer.Exit(1)
 
@@ -114,14 +109,14 @@ def profile(
     """
     from whisper_serve.benchmark.profile import markdown as tables
     from whisper_serve.benchmark.profile import profile_engine
-    from whisper_serve.benchmark.table import split_at_markers, write_between_markers
     from whisper_serve.engine import resolve_device
+    from whisper_serve.evaluation.markers import split_at_markers, write_between_markers
 
-    place = "profile-cpu" if resolve_device(device).type == "cpu" else "profile-gpu"
+    marker = "bench:profile-cpu" if resolve_device(device).type == "cpu" else "bench:profile-gpu"
     if markdown is not None:
-        split_at_markers(markdown, place)
+        split_at_markers(markdown, marker)
     with out.status("transcribing twice: to warm up, and to measure"):
         text = tables(profile_engine(corpus, model, device, dtype, minutes, tokens))
     out.print(text, markup=False, highlight=False, soft_wrap=True)
     if markdown is not None:
-        write_between_markers(markdown, place, text)
+        write_between_markers(markdown, marker, text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -14,6 +14,8 @@ from whisper_serve.cli.options import Model
 
 if TYPE_CHECKING:
     from whisper_serve.benchmark.live import Speech
+
+MARKER: Final = "bench:live"
 
 
 def bench_live(
@@ -52,11 +54,11 @@ def bench_live(
     from whisper_serve.benchmark.live import markdown as as_markdown
     from whisper_serve.benchmark.live import measure, speeches
     from whisper_serve.benchmark.machine import this_machine
-    from whisper_serve.benchmark.table import split_at_markers, write_between_markers
     from whisper_serve.client.live import LiveSettings
+    from whisper_serve.evaluation.markers import split_at_markers, write_between_markers
 
     if markdown is not None:
-        split_at_markers(markdown, "live")
+        split_at_markers(markdown, MARKER)
     counts = [int(count) for count in streams.split(",")]
     spoken = speeches(corpus, max(counts), seconds)
     settings = LiveSettings(language="en", beam_size=beam_size)
@@ -72,7 +74,7 @@ def bench_live(
     text = as_markdown(heading, rows)
     out.print(text, markup=False)
     if markdown is not None:
-        write_between_markers(markdown, "live", text)
+        write_between_markers(markdown, MARKER, text)
 
 
 @contextmanager

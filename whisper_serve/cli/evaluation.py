@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from whisper_serve.evaluation.lineup import Setup
     from whisper_serve.evaluation.results import Report
 
-MARKER: Final = "quality"
+MARKER: Final = "bench:quality"
 """What is written into a Markdown file stands between its marks."""
 
 
@@ -74,7 +74,7 @@ def evaluate_systems(
     ] = None,
     markdown: Annotated[
         Path | None,
-        typer.Option(help=f"Write the tables into this file, between <!-- bench:{MARKER} --> and its end."),
+        typer.Option(help=f"Write the tables into this file, between <!-- {MARKER} --> and its end."),
     ] = None,
     html: Annotated[
         Path | None, typer.Option(help="Write one page with tables, plots, and the texts with their differences.")
@@ -102,9 +102,9 @@ def evaluate_systems(
     """
     from whisper_serve.benchmark.machine import this_machine
     from whisper_serve.benchmark.peer import faster_whisper
-    from whisper_serve.benchmark.table import split_at_markers
     from whisper_serve.engine import resolve_device
     from whisper_serve.evaluation.lineup import ENGINE, Opened, Setup, lineup
+    from whisper_serve.evaluation.markers import split_at_markers
     from whisper_serve.evaluation.run import Plan, measure
 
     # What would fail at the end fails now.
@@ -181,8 +181,9 @@ def _deliver(report: Report, json_file: Path | None, markdown: Path | None, html
     """Print the report, and write it into the files that are asked for."""
     import json
 
-    from whisper_serve.benchmark.table import CONSOLE_WIDTH, write_between_markers
+    from whisper_serve.benchmark.table import CONSOLE_WIDTH
     from whisper_serve.evaluation import tables
+    from whisper_serve.evaluation.markers import write_between_markers
     from whisper_serve.evaluation.page import page
 
     console = Console(width=max(out.width, CONSOLE_WIDTH), highlight=False)

@@ -3,7 +3,8 @@
 EvaluationError
 ├── CorpusError   the corpus cannot be read
 ├── BadSystem     a system that is not known, or that cannot run here
-└── SystemFailed  a system did not answer, or answered an error
+├── SystemFailed  a system did not answer, or answered an error
+└── NoMarkers     a page has no place for the tables
 """
 
 from __future__ import annotations
@@ -23,3 +24,7 @@ class BadSystem(EvaluationError):
 
 class SystemFailed(EvaluationError):
     """The reason goes into the report; the other systems are measured on."""
+
+
+class NoMarkers(EvaluationError):
+    """The message says between which lines of which page the tables would go."""
