@@ -80,6 +80,10 @@ def test_every_way_gives_what_rest_gives(served: Served, stub: Any) -> None:
     assert events[2].transcription == whole
     assert (whole.text, whole.language, whole.duration) == (rest["text"], rest["language"], rest["duration"])
     assert (whole.language_code, whole.task, whole.usage.seconds) == ("en", pb.TASK_TRANSCRIBE, 2)
+    assert whole.language_probability == rest["language_probability"] == 0.9
+    given = stub.Transcribe(request(language="en")).transcription
+    assert not given.HasField("language_probability")
+    assert "language_probability" not in post(served, response_format="verbose_json", language="en").json()
     for ours, theirs in zip(whole.segments, rest["segments"], strict=True):
         assert {name: getattr(ours, name) for name in theirs} == theirs
     assert [(each.start, each.end, each.text) for each in whole.dropped] == [

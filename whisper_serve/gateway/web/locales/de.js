@@ -30,6 +30,7 @@ export default {
   key_hint: "Bleibt nur in diesem Tab.",
   language: "Gesprochene Sprache",
   language_auto: "Erkennen",
+  language_found: "{language}, {percent} %",
   listening_live: "Hört zu",
   live: "Live-Untertitel",
   live_name: "Live {time}",

@@ -30,6 +30,7 @@ export default {
   key_hint: "Kept in this tab only.",
   language: "Spoken language",
   language_auto: "Detect",
+  language_found: "{language}, {percent} %",
   listening_live: "Listening",
   live: "Live captions",
   live_name: "Live {time}",

@@ -30,6 +30,7 @@ export default {
   key_hint: "Gardée dans cet onglet seulement.",
   language: "Langue parlée",
   language_auto: "Détecter",
+  language_found: "{language}, {percent} %",
   listening_live: "À l’écoute",
   live: "Sous-titres en direct",
   live_name: "Direct {time}",
