@@ -173,6 +173,9 @@ def test_every_failure_has_its_status(served: Served, stub: Any) -> None:
             assert (info.reason, info.domain) == (reason, "whisper.v1")
             waiting = detail(error, RetryInfo)
             assert (waiting and waiting.retry_delay.ToTimedelta().total_seconds()) == retry
+    for ahead, metadata in ((None, {}), (0.0, {"audioSecondsAhead": "0"}), (239.2, {"audioSecondsAhead": "240"})):
+        served.pipeline.refuse = Overloaded(audio_seconds_ahead=ahead)
+        assert detail(failure(lambda: stub.Transcribe(request())), ErrorInfo).metadata == metadata
     error = failure(lambda: stub.Transcribe(request(model="gpt-9")))
     assert (error.code(), error.details()) == (CODES.NOT_FOUND, "the model 'gpt-9' does not exist here")
     error = failure(lambda: stub.DetectLanguage(pb.DetectLanguageRequest(model="gpt-9")))
