@@ -100,7 +100,9 @@ def test_a_file_keeps_the_language_of_its_first_batch(engine: Engine, data: Path
     with open_audio(data / "en-librivox-sonnet-1.mp3") as stream:
         first = next(cut_windows(stream))
     assert isinstance(outcome.outcomes[0], Transcript)
-    assert outcome.outcomes[0].language == small.detect_language([first.audio])[0].language
+    found = small.detect_language([first.audio])[0]
+    assert outcome.outcomes[0].language == found.language
+    assert outcome.outcomes[0].language_probability == pytest.approx(found.probabilities[found.language], abs=1e-5)
 
 
 def test_silence_is_an_empty_text(engine: Engine) -> None:
@@ -341,7 +343,8 @@ def test_each_window_may_have_its_own_language(base_engine: Engine, clips: dict[
     assert isinstance(each, Transcript)
     assert {segment.language for segment in one.segments} == {""}
     assert list(dict.fromkeys(segment.language for segment in each.segments)) == ["en", "de", "fr"]
-    assert each.language == "en"
+    assert (each.language, each.language_probability) == ("en", None)
+    assert one.language_probability
     for clip in spoken:
         text = "".join(segment.text for segment in each.segments if segment.language == clip.language)
         assert error_rate(clip.transcript, text, clip.language).percent < 30

@@ -217,6 +217,12 @@ def test_members_that_are_not_known_are_passed_over() -> None:
     assert unpack_reply(json.dumps(content).encode()) == WindowTranscript("fr", 0.5, (SEGMENT,))
 
 
+def test_a_language_may_come_without_its_probability() -> None:
+    content = json.loads(pack_reply(WindowTranscript("fr", 0.5, (SEGMENT,))))
+    del content["window"]["language_probability"]
+    assert unpack_reply(json.dumps(content).encode()) == WindowTranscript("fr", None, (SEGMENT,))
+
+
 LOGPROBS = (TokenLogprob(" H", (32, 72), -0.1), TokenLogprob("�", (195,), -0.25), TokenLogprob("�", (169,), 0.0))
 
 

@@ -240,7 +240,7 @@ def unpack_reply(data: bytes) -> WindowTranscript | ErrorReply:
         window = reply["window"]
         return WindowTranscript(
             language=window.get("language", ""),
-            language_probability=window["language_probability"],
+            language_probability=window.get("language_probability"),
             segments=tuple(_segment(segment) for segment in window["segments"]),
             language_probabilities=_probabilities(window.get("language_probabilities")),
             dropped=tuple(Dropped(**each) for each in window.get("dropped", ())),

@@ -98,16 +98,17 @@ def test_errors_are_typed_and_say_what_the_server_says(served: Served, client: S
     assert "chunk" in invalid.value.violations
     with pytest.raises(ModelNotFound):
         client.detect_language(b"audio", model="gpt-9")
-    for raised, kind, retry_after in (
-        (failures.Overloaded(2.5), Overloaded, 2.5),
-        (failures.NotReady(3), Unavailable, 3),
-        (failures.DeadlineExceeded(9), DeadlineExceeded, None),
-        (ZeroDivisionError(), ServerFailed, None),
+    for raised, kind, retry_after, ahead in (
+        (failures.Overloaded(2.5), Overloaded, 2.5, None),
+        (failures.Overloaded(2.5, audio_seconds_ahead=239.2), Overloaded, 2.5, 240),
+        (failures.NotReady(3), Unavailable, 3, None),
+        (failures.DeadlineExceeded(9), DeadlineExceeded, None, None),
+        (ZeroDivisionError(), ServerFailed, None, None),
     ):
         served.pipeline.refuse = raised
         with pytest.raises(kind) as caught:
             client.transcribe(b"audio")
-        assert caught.value.retry_after == retry_after
+        assert (caught.value.retry_after, caught.value.audio_seconds_ahead) == (retry_after, ahead)
         with pytest.raises(kind):
             list(client.stream(b"audio"))
     with pytest.raises(Overloaded, match="larger than max") as large:

@@ -69,6 +69,7 @@ def ask(gateway: Gateway, clip: bytes, outcome: Outcome) -> int:
         assert answer.status_code == 429, answer.text
         wait = float(answer.headers["retry-after"])
         assert 0 < wait <= 120
+        assert int(answer.headers["x-audio-seconds-ahead"]) >= QUEUED_SECONDS
         outcome.waits.append(wait)
         time.sleep(wait)
     raise AssertionError(f"not served after {MOST_TRIES} tries")

@@ -58,6 +58,7 @@ def test_results_are_those_of_rest(stack: Stack, client: SpeechClient, clips: di
     assert events[:-1] == list(ours.segments)
     assert len(events) > 2
     assert (ours.text, ours.language, ours.duration) == (theirs["text"], theirs["language"], theirs["duration"])
+    assert ours.language_probability == pytest.approx(theirs["language_probability"], abs=1e-3)
     for segment, other in zip(ours.segments, theirs["segments"], strict=True):
         assert segment.text == other["text"]
         assert (segment.start, segment.end, list(segment.tokens)) == (other["start"], other["end"], other["tokens"])
@@ -69,6 +70,16 @@ def test_results_are_those_of_rest(stack: Stack, client: SpeechClient, clips: di
     path = clips["en-jfk.mp3"].path
     srt = TranscriptionOptions(render=RenderOptions(format="RENDER_FORMAT_SRT", max_line_width=30))
     assert client.transcribe(path, srt).rendered == rest(stack, path, response_format="srt", max_line_width="30")
+
+
+def test_a_language_is_as_probable_as_it_was_where_it_was_found(
+    stack: Stack, client: SpeechClient, clips: dict[str, Sample]
+) -> None:
+    path = clips["fr-common-voice-20046123.mp3"].path
+    found = client.detect_language(path).probabilities[0]
+    assert rest(stack, path)["language_probability"] == pytest.approx(found.probability, abs=0.02)
+    assert "language_probability" not in rest(stack, path, language=found.language_code)
+    assert not client.transcribe(path, TranscriptionOptions(language="fr")).HasField("language_probability")
 
 
 def test_languages_and_translations(client: SpeechClient, clips: dict[str, Sample]) -> None:

@@ -61,6 +61,7 @@ def test_other_languages_are_recognised_and_translated(
     clip = clips[spoken]
     heard = json.loads(served.rest.predict_form(clip.path.read_bytes(), {"response_format": "verbose_json"}).text)
     assert heard["language"] == language
+    assert 0.5 < heard["language_probability"] <= 1
     assert error_rate(clip.transcript, heard["text"], clip.language).percent < 25
     content = clips[translated].path.read_bytes()
     english = json.loads(served.rest.predict_form(content, {"task": "translate"}).text)["text"]

@@ -67,7 +67,7 @@ class DeterministicRun:
 
     def transcript(self) -> Transcript:
         parts = [(part.start, part.window) for part in self.given]
-        return merge(parts, task=self.work.options.task, duration=1.5)
+        return merge(parts, task=self.work.options.task, duration=1.5, language=self.work.options.language)
 
 
 @dataclass

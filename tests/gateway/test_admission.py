@@ -39,6 +39,37 @@ def compute(ticket: Ticket, clock: Clock, audio: float, took: float) -> None:
     ticket.left(audio, answered=True)
 
 
+def test_who_is_refused_is_told_how_much_audio_is_ahead() -> None:
+    it = admission()
+    with it.admit("a", 600) as first, it.admit("b", 1) as second:
+        first.expect(99)
+        first.decoded(30)
+        first.cut(30)
+        first.sent(20)
+        with pytest.raises(Overloaded) as caught:
+            it.admit("a", 500)
+        assert (caught.value.code, caught.value.audio_seconds_ahead) == ("too_many_bytes", 99)
+        second.expect(10)
+        for client, code in (("c", "overloaded"), ("a", "too_many_bytes")):
+            with pytest.raises(Overloaded) as caught:
+                it.admit(client, 500)
+            assert (caught.value.code, caught.value.audio_seconds_ahead) == (code, 109)
+        first.left(20, answered=True)
+        with it.admit("a", 1), pytest.raises(Overloaded) as caught:
+            it.admit("a", 1)
+        assert (caught.value.code, caught.value.audio_seconds_ahead) == ("too_many_requests", 89)
+
+
+def test_a_file_does_not_stand_before_itself() -> None:
+    it = admission()
+    with it.admit("a", 1) as first, it.admit("b", 1) as second:
+        second.expect(50)
+        first.expect(120)
+        with pytest.raises(Overloaded) as caught:
+            second.expect(50)
+        assert caught.value.audio_seconds_ahead == 120
+
+
 def test_audio_seconds_are_bounded() -> None:
     it = admission()
     with it.admit("a", 1) as first:

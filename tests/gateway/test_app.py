@@ -127,6 +127,11 @@ def test_errors_are_those_the_sdk_knows(served: Served) -> None:
             create(model="whisper-1", file=CLIP)
         assert (limited.value.response.headers["retry-after"], limited.value.type) == ("3", "rate_limit_error")
         assert limited.value.response.headers["retry-after-ms"] == "2500"
+        assert "x-audio-seconds-ahead" not in limited.value.response.headers
+        served.pipeline.refuse = Overloaded(2.5, audio_seconds_ahead=239.2)
+        with pytest.raises(openai.RateLimitError) as limited:
+            create(model="whisper-1", file=CLIP)
+        assert limited.value.response.headers["x-audio-seconds-ahead"] == "240"
 
 
 def test_every_error_has_the_envelope_and_the_request_id(served: Served) -> None:

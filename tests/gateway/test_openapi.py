@@ -44,6 +44,7 @@ FAILURES = (
     (413, UploadTooLarge("large")),
     (422, PoisonWindow(1, 2)),
     (429, Overloaded()),
+    (429, Overloaded(audio_seconds_ahead=12.3)),
     (500, RuntimeError("unforeseen")),
     (503, NotReady()),
     (503, BackendUnavailable()),

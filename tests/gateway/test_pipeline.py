@@ -94,7 +94,7 @@ async def test_parts_come_in_order_and_hold_the_whole_file() -> None:
         assert [part.window.text for part in parts] == [text_of(len(window.audio)) for window in expected]
         transcript = run.transcript()
         assert transcript.text == "".join(text_of(len(window.audio)) for window in expected).strip()
-        assert (transcript.language, transcript.warnings) == ("de", ())
+        assert (transcript.language, transcript.language_probability, transcript.warnings) == ("de", None, ())
         assert run.duration == transcript.duration == pytest.approx(67.99, abs=0.05)
         assert it.log.audio == pytest.approx(67.99, abs=0.05)
         assert it.log.loads[-1] == (0, 0)
@@ -175,7 +175,7 @@ async def test_the_language_of_the_first_window_holds_for_the_rest() -> None:
         assert set(asked[1:]) == {"de"}
         assert len(asked) >= 3
         assert it.server.received[1].company == 0
-        assert run.transcript().language == "de"
+        assert (run.transcript().language, run.transcript().language_probability) == ("de", 0.9)
 
 
 @in_loop
@@ -264,7 +264,7 @@ async def test_each_window_may_have_its_own_language() -> None:
         assert {received.options.language for received in it.server.received} == {None}
         transcript = run.transcript()
         assert [segment.language for segment in transcript.segments] == ["de", "en", "de"]
-        assert transcript.language == "de"
+        assert (transcript.language, transcript.language_probability) == ("de", None)
 
 
 @in_loop
@@ -394,6 +394,7 @@ async def test_too_much_audio_is_refused_with_the_time_to_come_again() -> None:
                 await it.transcribe(work(SHORT))
             assert caught.value.retry_after is not None
             assert 1 <= caught.value.retry_after <= 120
+            assert caught.value.audio_seconds_ahead == pytest.approx(sum(it.log.loads[-1]))
             it.server.open.set()
             async for _ in run:
                 pass

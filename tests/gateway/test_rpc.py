@@ -80,6 +80,10 @@ def test_every_way_gives_what_rest_gives(served: Served, stub: Any) -> None:
     assert events[2].transcription == whole
     assert (whole.text, whole.language, whole.duration) == (rest["text"], rest["language"], rest["duration"])
     assert (whole.language_code, whole.task, whole.usage.seconds) == ("en", pb.TASK_TRANSCRIBE, 2)
+    assert whole.language_probability == rest["language_probability"] == 0.9
+    given = stub.Transcribe(request(language="en")).transcription
+    assert not given.HasField("language_probability")
+    assert "language_probability" not in post(served, response_format="verbose_json", language="en").json()
     for ours, theirs in zip(whole.segments, rest["segments"], strict=True):
         assert {name: getattr(ours, name) for name in theirs} == theirs
     assert [(each.start, each.end, each.text) for each in whole.dropped] == [
@@ -169,6 +173,9 @@ def test_every_failure_has_its_status(served: Served, stub: Any) -> None:
             assert (info.reason, info.domain) == (reason, "whisper.v1")
             waiting = detail(error, RetryInfo)
             assert (waiting and waiting.retry_delay.ToTimedelta().total_seconds()) == retry
+    for ahead, metadata in ((None, {}), (0.0, {"audioSecondsAhead": "0"}), (239.2, {"audioSecondsAhead": "240"})):
+        served.pipeline.refuse = Overloaded(audio_seconds_ahead=ahead)
+        assert detail(failure(lambda: stub.Transcribe(request())), ErrorInfo).metadata == metadata
     error = failure(lambda: stub.Transcribe(request(model="gpt-9")))
     assert (error.code(), error.details()) == (CODES.NOT_FOUND, "the model 'gpt-9' does not exist here")
     error = failure(lambda: stub.DetectLanguage(pb.DetectLanguageRequest(model="gpt-9")))

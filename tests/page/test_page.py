@@ -26,7 +26,7 @@ SHIFTS = """() => {
 }"""
 
 
-def stream_of(text: str) -> str:
+def stream_of(text: str, **members: Any) -> str:
     words = [{"word": word, "start": n, "end": n + 0.5, "probability": 0.2} for n, word in enumerate(text.split())]
     numbers = {
         "seek": 0,
@@ -38,6 +38,7 @@ def stream_of(text: str) -> str:
     }
     segment = {"id": 0, "start": 0, "end": 9, "text": f" {text}", **numbers}
     body = {"task": "transcribe", "language": "english", "duration": 9, "text": text, "segments": [segment]}
+    body |= members
     events: list[dict[str, Any]] = [
         {"type": "transcript.text.delta", "delta": text},
         {"type": "transcript.text.done", **body, "words": words, "usage": {"type": "duration", "seconds": 9}},
@@ -45,17 +46,19 @@ def stream_of(text: str) -> str:
     return "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
 
 
-def answer_with(page: Page, text: str) -> None:
-    """Stand between the page and its server for what no model says at will."""
+def answer_with(page: Page, text: str, **members: Any) -> None:
+    """Stand between the page and its server for what no model says at will; `members` are of its `verbose_json`."""
 
     def fulfil(route: Route) -> None:
-        route.fulfill(status=200, content_type="text/event-stream", body=stream_of(text))
+        route.fulfill(status=200, content_type="text/event-stream", body=stream_of(text, **members))
 
     page.route("**/v1/audio/transcriptions", fulfil)
 
 
-def show_transcript(page: Page, clips: dict[str, Sample], text: str = "And so my fellow Americans") -> None:
-    answer_with(page, text)
+def show_transcript(
+    page: Page, clips: dict[str, Sample], text: str = "And so my fellow Americans", **members: Any
+) -> None:
+    answer_with(page, text, **members)
     page.set_input_files("#file", clips["en-jfk.mp3"].path)
     page.wait_for_selector(".view")
 
@@ -167,11 +170,11 @@ def test_the_page_speaks_the_readers_language(
     with browser.new_context(locale=locale) as context:
         page = visit(served.url, context).open()
         expect(page.locator("h1")).to_have_text(title)
-        show_transcript(page, clips)
-        expect(page.locator(".facts")).to_contain_text(language)
+        show_transcript(page, clips, language_probability=0.9762)
+        expect(page.locator(".facts dd").first).to_have_text(f"{language}, 98 %")
         page.locator("#page-language").select_option("en")
         expect(page.locator("h1")).to_have_text("Speech to text")
-        expect(page.locator(".facts")).to_contain_text("English")
+        expect(page.locator(".facts dd").first).to_have_text("English, 98 %")
         page.reload()
         expect(page.locator("h1")).to_have_text("Speech to text")
 

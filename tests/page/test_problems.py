@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tests.e2e.stack import COMMAND, Gateway, Stack, run_gateway, wait_until
 from tests.gateway.deterministic import Served
 from tests.page.conftest import Visitor
 from whisper_serve.evaluation.corpus import Sample
-from whisper_serve.gateway.failures import NotReady
+from whisper_serve.gateway.failures import GatewayError, NotReady, Overloaded
 from whisper_serve.torchserve.endpoints import on_free_ports
 
 pytestmark = [pytest.mark.page, pytest.mark.slow]
@@ -94,11 +95,56 @@ def test_a_busy_server_is_tried_again(stack: Stack, visit: Visitor, clips: dict[
         expect(page.locator(".file[data-state=done]")).to_have_count(2, timeout=90_000)
 
 
-def test_a_wait_can_be_cancelled(served: Served, visit: Visitor, clips: dict[str, Sample]) -> None:
-    served.pipeline.refuse = NotReady(retry_after=30)
+def test_a_full_server_tells_how_much_audio_is_ahead(stack: Stack, visit: Visitor, clips: dict[str, Sample]) -> None:
+    with run_gateway(f"127.0.0.1:{stack.endpoints.grpc}", WHISPER_MAX_QUEUED_AUDIO_SECONDS="1") as gateway:
+        page = visit(gateway.url).open()
+        page.set_input_files("#file", clips["en-librivox-sonnet-1.mp3"].path)
+        wait_until(lambda: gateway.metric("whisper_gateway_in_flight_audio_seconds") > 0, 30)
+        page.set_input_files("#file", clips["en-jfk.mp3"].path)
+        told = re.compile(
+            r"The server is full, with \d+ (second|minute)s? of audio ahead of yours. Trying again in \d+ s."
+        )
+        expect(page.locator(".file[data-state=busy] .status")).to_have_text(told)
+        expect(page.locator(".file[data-state=done]")).to_have_count(2, timeout=90_000)
+
+
+def test_what_is_ahead_is_told_anew_with_each_try(served: Served, visit: Visitor) -> None:
+    served.pipeline.refuse = Overloaded(2, audio_seconds_ahead=240)
+    page = visit(served.url).open()
+    status = page.locator(".file .status")
+    page.set_input_files("#file", {"name": "talk.wav", "mimeType": "audio/wav", "buffer": b"audio"})
+    for language, told in (
+        ("de", "Der Server ist ausgelastet, mit 4 Minuten Audio vor dieser Datei. Neuer Versuch in"),
+        ("fr", "Le serveur est occupé, avec 4 minutes d’audio avant ce fichier. Nouvel essai dans"),
+        ("en", "The server is full, with 4 minutes of audio ahead of yours. Trying again in"),
+    ):
+        page.select_option("#page-language", language)
+        expect(status).to_contain_text(told)
+    served.pipeline.refuse = Overloaded(1, audio_seconds_ahead=44.5)
+    expect(status).to_contain_text("The server is full, with 45 seconds of audio ahead of yours. Trying again in")
+    served.pipeline.refuse = Overloaded(1, code="too_many_requests", audio_seconds_ahead=75)
+    expect(status).to_contain_text("You have many files in work already, with 1 minute of audio ahead of this one.")
+    served.pipeline.refuse = Overloaded(1)
+    expect(status).to_contain_text("The server is busy. Trying again in")
+    served.pipeline.refuse = None
+    expect(page.locator(".file[data-state=done]")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("refusal", "told"),
+    [
+        (NotReady(retry_after=30), "The server is not ready yet."),
+        (Overloaded(30, audio_seconds_ahead=5400), "The server is full, with 1.5 hours of audio ahead of yours."),
+    ],
+    ids=["not ready", "full"],
+)
+def test_a_wait_can_be_cancelled(
+    served: Served, visit: Visitor, clips: dict[str, Sample], refusal: GatewayError, told: str
+) -> None:
+    served.pipeline.refuse = refusal
     page = visit(served.url).open()
     page.set_input_files("#file", clips["en-jfk.mp3"].path)
-    expect(page.locator(".file .status")).to_contain_text("The server is not ready yet. Trying again in")
+    expect(page.locator(".file .status")).to_contain_text(f"{told} Trying again in")
     page.get_by_role("button", name="Cancel: en-jfk.mp3").click()
     expect(page.locator(".file .status")).to_have_text("Cancelled")
     served.pipeline.refuse = None

@@ -58,8 +58,18 @@ def test_the_text_is_right_and_each_download_is_the_apis(
         if words and name == "tsv":
             continue  # the API has none of the segments' times that words bring
         assert downloaded(page, name) == from_the_api(stack, path, name, granularities), name
-    expect(page.locator(".facts")).to_contain_text("English")
+    found = json.loads(downloaded(page, "verbose_json"))["language_probability"]
+    expect(page.locator(".facts dd").first).to_have_text(f"English, {100 * found:.0f} %")
     assert not tab.errors
+
+
+def test_a_language_that_was_given_has_no_probability(stack: Stack, visit: Visitor, clips: dict[str, Sample]) -> None:
+    page = visit(stack.url).open()
+    page.select_option("#language", "en")
+    page.set_input_files("#file", clips["en-jfk.mp3"].path)
+    page.wait_for_selector(".view")
+    expect(page.locator(".facts dd").first).to_have_text("English")
+    assert "language_probability" not in json.loads(downloaded(page, "verbose_json"))
 
 
 def test_text_comes_while_the_rest_is_being_heard(stack: Stack, visit: Visitor, long_recording: Path) -> None:

@@ -79,6 +79,14 @@ def test_warnings_appear_only_when_there_are_some(response_format: str) -> None:
     assert body["warnings"] == ["cut short"]
 
 
+def test_verbose_json_tells_how_probable_a_language_is_that_was_found_out() -> None:
+    assert "language_probability" not in json.loads(render(transcript(), "verbose_json"))
+    value = replace(transcript(), language_probability=0.987654)
+    assert json.loads(render(value, "verbose_json"))["language_probability"] == 0.9877
+    for response_format in RESPONSE_FORMATS.keys() - {"verbose_json"}:
+        assert render(value, response_format) == render(transcript(), response_format)
+
+
 def test_verbose_json_tells_what_was_dropped_if_anything() -> None:
     assert "dropped" not in json.loads(render(transcript(), "verbose_json"))
     value = replace(transcript(), dropped=(Dropped(1.0, 4.5, "phantom", "Please subscribe."),))

@@ -67,6 +67,33 @@ def test_language_of_the_file_is_the_most_probable_of_its_windows(
     assert merge(parts, task="transcribe", duration=1).language == language
 
 
+def test_a_window_without_text_has_no_say_in_the_language_where_another_has_text() -> None:
+    silent, spoken = window(language="en", probability=0.9), window(" Ja.", language="de", probability=0.5)
+    merged = merge([(0.0, silent), (30.0, spoken)], task="transcribe", duration=60)
+    assert (merged.language, merged.language_probability) == ("de", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("windows", "probability"),
+    [
+        ([(" x", "de", 0.7), (" y", "de", None), (" z", "de", None)], 0.7),
+        ([("", "de", 0.1), (" x", "de", 0.7), (" y", "de", None)], 0.7),
+        ([(" x", "de", 0.75), (" y", "en", 0.5), (" z", "de", 0.25)], 0.5),
+        ([("", "de", 0.5), (" x", "de", None)], 0.5),
+        ([("", "fr", 0.5), ("", "fr", 0.25)], 0.375),
+        ([(" x", "de", None)], None),
+        ([], None),
+    ],
+)
+def test_the_language_is_as_probable_as_in_the_windows_where_it_was_found(
+    windows: list[tuple[str, str, float | None]], probability: float | None
+) -> None:
+    parts = [(0.0, window(text, language=code, probability=p)) for text, code, p in windows]
+    assert merge(parts, task="transcribe", duration=1).language_probability == probability
+    assert merge(parts, task="transcribe", duration=1, language="de").language_probability is None
+    assert merge(parts, task="transcribe", duration=1, language_per_window=True).language_probability is None
+
+
 def test_language_that_was_asked_for_wins() -> None:
     parts = [(0.0, window(" x", language="fr"))]
     assert merge(parts, task="transcribe", duration=1, language="de").language == "de"

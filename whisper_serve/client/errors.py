@@ -31,6 +31,7 @@ class _Told:
 
     reason: str = ""
     retry_after: float | None = None
+    audio_seconds_ahead: float | None = None
     violations: dict[str, str] = field(default_factory=dict)
 
 
@@ -38,8 +39,9 @@ class SpeechClientError(Exception):
     """Base of all: `str()` of it is the server's sentence.
 
     `reason` is the error's code in upper case, such as ``INVALID_VALUE``; `retry_after` the seconds after which another
-    try may help, None where the server does not say so; `violations` the sentences about fields, by their paths;
-    `request_id` what the server's log calls the request.
+    try may help, `audio_seconds_ahead` those of audio that the model of an overloaded server still has to do, each None
+    where the server does not say so; `violations` the sentences about fields, by their paths; `request_id` what the
+    server's log calls the request.
     """
 
     def __init__(self, message: str, code: grpc.StatusCode, told: _Told, request_id: str) -> None:
@@ -47,6 +49,7 @@ class SpeechClientError(Exception):
         self.code = code
         self.reason = told.reason
         self.retry_after = told.retry_after
+        self.audio_seconds_ahead = told.audio_seconds_ahead
         self.violations = told.violations
         self.request_id = request_id
 
@@ -112,4 +115,10 @@ def _read(data: bytes) -> _Told:
     except DecodeError:
         return _Told()
     seconds = retry.retry_delay.ToTimedelta().total_seconds() if id(retry) in told else None
-    return _Told(info.reason, seconds, {each.field: each.description for each in bad.field_violations})
+    ahead = info.metadata.get("audioSecondsAhead", "")
+    return _Told(
+        reason=info.reason,
+        retry_after=seconds,
+        audio_seconds_ahead=float(ahead) if ahead.isdecimal() else None,
+        violations={each.field: each.description for each in bad.field_violations},
+    )

@@ -59,13 +59,23 @@ class Clients:
         self._settings = settings
         self._tickets: set[Ticket] = set()
 
-    def check(self, client: str, size_bytes: int, retry_after: float) -> None:
-        """Raise Overloaded if with one more request, of that size, the client had more than its share."""
+    def check(self, client: str, size_bytes: int, retry_after: float, ahead: float) -> None:
+        """Raise Overloaded if with one more request, of that size, the client had more than its share.
+
+        `ahead` is how many seconds of audio its model still has to do.
+        """
         own = [ticket for ticket in self._tickets if ticket.client == client]
         if len(own) >= self._settings.max_requests_per_client:
-            raise Overloaded(retry_after, "too many of your requests are in work", code="too_many_requests")
+            raise Overloaded(
+                retry_after,
+                "too many of your requests are in work",
+                code="too_many_requests",
+                audio_seconds_ahead=ahead,
+            )
         if own and sum(ticket.size_bytes for ticket in own) + size_bytes > self._settings.max_bytes_per_client:
-            raise Overloaded(retry_after, "too many bytes of yours are in work", code="too_many_bytes")
+            raise Overloaded(
+                retry_after, "too many bytes of yours are in work", code="too_many_bytes", audio_seconds_ahead=ahead
+            )
 
     def add(self, ticket: Ticket) -> None:
         self._tickets.add(ticket)
@@ -95,13 +105,17 @@ class Admission:
         return sum(ticket.in_flight for ticket in self._tickets)
 
     @property
+    def seconds_ahead(self) -> float:
+        """Of audio that is still to be done for the requests that are here."""
+        return self.seconds_waiting + self.seconds_in_flight
+
+    @property
     def retry_after(self) -> float:
         """Seconds after which what is here now will be done, from what was measured."""
         rate = self._throughput.rate
         if rate is None:
             return UNKNOWN_RETRY_SECONDS
-        seconds = (self.seconds_waiting + self.seconds_in_flight) / rate
-        return min(max(seconds, SHORTEST_RETRY_SECONDS), LONGEST_RETRY_SECONDS)
+        return min(max(self.seconds_ahead / rate, SHORTEST_RETRY_SECONDS), LONGEST_RETRY_SECONDS)
 
     def admit(self, client: str, size_bytes: int) -> Ticket:
         """A context manager as long as which a request counts.
@@ -109,7 +123,7 @@ class Admission:
         Raises:
             Overloaded: too much audio waits, or the client has its share in work.
         """
-        self._clients.check(client, size_bytes, self.retry_after)
+        self._clients.check(client, size_bytes, self.retry_after, self.seconds_ahead)
         self.check(None)
         ticket = Ticket(self, client, size_bytes)
         self._clients.add(ticket)
@@ -123,7 +137,7 @@ class Admission:
         """
         load = sum(other.waiting + other.in_flight for other in self._tickets if other is not ticket)
         if load >= self._settings.max_queued_audio_seconds:
-            raise Overloaded(self.retry_after)
+            raise Overloaded(self.retry_after, audio_seconds_ahead=load)
 
     def guess_seconds(self, size_bytes: int) -> float:
         """How long a file is that does not say so."""

@@ -32,11 +32,17 @@ _RETRY: Final[Schema] = {
     "Retry-After": _header("Seconds after which to try again.", type="integer", minimum=1),
     "retry-after-ms": _header("The same in milliseconds.", type="integer", minimum=0),
 }
+_AHEAD: Final[Schema] = {
+    "x-audio-seconds-ahead": {
+        "description": "How much audio the model still has to do, in seconds.",
+        "schema": {"type": "integer", "minimum": 0},
+    }
+}
 _DO_NOT_RETRY: Final[Schema] = {"x-should-retry": _header("It would fail again.", type="string", enum=["false"])}
 _HEADERS: Final[dict[int, Schema]] = {
     401: {"WWW-Authenticate": _header("How to send a key.", type="string", enum=["Bearer"])},
     408: _DO_NOT_RETRY,
-    429: _RETRY,
+    429: {**_RETRY, **_AHEAD},
     500: _DO_NOT_RETRY,
     503: _RETRY,
     504: _DO_NOT_RETRY,

@@ -97,16 +97,25 @@ class PoisonWindow(GatewayError):
 
 
 class Overloaded(GatewayError):
-    """More audio waits than is accepted, or this client has its share in work."""
+    """More audio waits than is accepted, or this client has its share in work.
+
+    ``audio_seconds_ahead``: how much audio the model still has to do, in seconds; None where that is not why.
+    """
 
     status, type, code = 429, "rate_limit_error", "overloaded"
 
     def __init__(
-        self, retry_after: float = 5.0, message: str = "too much audio is waiting: try again later", *, code: str = ""
+        self,
+        retry_after: float = 5.0,
+        message: str = "too much audio is waiting: try again later",
+        *,
+        code: str = "",
+        audio_seconds_ahead: float | None = None,
     ) -> None:
         """``code`` tells apart why, such as ``too_many_requests``."""
         super().__init__(message, retry_after=retry_after)
         self.code = code or type(self).code
+        self.audio_seconds_ahead = audio_seconds_ahead
 
 
 class Refused(GatewayError):

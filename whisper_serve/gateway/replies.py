@@ -12,7 +12,15 @@ from starlette.responses import Response
 
 from whisper_serve.errors import describe, envelope
 from whisper_serve.gateway.closing import ClosingResponse
-from whisper_serve.gateway.failures import BadUpload, GatewayError, NotFound, StorageFailed, Unauthorized, UploadTooSlow
+from whisper_serve.gateway.failures import (
+    BadUpload,
+    GatewayError,
+    NotFound,
+    Overloaded,
+    StorageFailed,
+    Unauthorized,
+    UploadTooSlow,
+)
 from whisper_serve.wire import ErrorReply
 
 logger = logging.getLogger(__name__)
@@ -49,6 +57,8 @@ def _headers(error: Exception, reply: ErrorReply) -> dict[str, str]:
     if isinstance(error, GatewayError) and error.retry_after is not None:
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
         headers["retry-after-ms"] = str(round(error.retry_after * 1000))
+    if isinstance(error, Overloaded) and error.audio_seconds_ahead is not None:
+        headers["x-audio-seconds-ahead"] = str(math.ceil(error.audio_seconds_ahead))
     if isinstance(error, GatewayError) and error.should_retry is not None:
         headers["x-should-retry"] = str(error.should_retry).lower()
     elif reply.status == HTTPStatus.INTERNAL_SERVER_ERROR:

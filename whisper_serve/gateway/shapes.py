@@ -81,10 +81,11 @@ class DroppedText(BaseModel):
 
 
 class VerboseTranscription(BaseModel):
-    """The answer in the format `verbose_json`."""
+    """The answer in the format `verbose_json`; it tells how likely its language is where that was found out."""
 
     task: Literal["transcribe", "translate"]
     language: str
+    language_probability: float | None = Field(default=None, ge=0, le=1)
     duration: float
     text: str
     segments: list[TranscriptionSegment] = []

@@ -64,6 +64,7 @@ def verbose_body(transcript: Transcript, options: RenderOptions) -> dict[str, An
     body: dict[str, Any] = {
         "task": transcript.task,
         "language": language_name(transcript.language),
+        **_language_probability(transcript),
         "duration": transcript.duration,
         "text": transcript.text,
     }
@@ -98,7 +99,16 @@ def _segment(segment: Segment) -> dict[str, Any]:
 
 def word_body(word: Word) -> dict[str, Any]:
     """A word as `verbose_json` has it."""
-    return {"word": word.word.strip(), "start": word.start, "end": word.end, "probability": round(word.probability, 4)}
+    return {"word": word.word.strip(), "start": word.start, "end": word.end, "probability": _rounded(word.probability)}
+
+
+def _language_probability(transcript: Transcript) -> dict[str, Any]:
+    probability = transcript.language_probability
+    return {} if probability is None else {"language_probability": _rounded(probability)}
+
+
+def _rounded(probability: float) -> float:
+    return round(probability, 4)
 
 
 def _warnings(transcript: Transcript) -> dict[str, Any]:

@@ -6,7 +6,7 @@ file.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -114,7 +114,11 @@ class WindowTranscript:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """A whole file's result; `language` is a code, or empty when there was no speech to tell it from."""
+    """A whole file's result; `language` is a code, or empty when there was no speech to tell it from.
+
+    `language_probability` is how likely the model took the language to be where the file's was found out, in the
+    windows from which it was; None where it was given, or is each window's own.
+    """
 
     task: str
     language: str
@@ -123,6 +127,7 @@ class Transcript:
     segments: tuple[Segment, ...]
     warnings: tuple[str, ...] = ()
     dropped: tuple[Dropped, ...] = ()
+    language_probability: float | None = None
 
     @property
     def words(self) -> tuple[Word, ...]:
@@ -145,21 +150,24 @@ def merge(
     """Join the transcripts of a file's windows, each with its start in seconds, in the order of the file.
 
     `language` is the code that the caller asked for; without it the file's language is that of the windows
-    with the most probability together, the earlier one at a tie. With `language_per_window` each segment is
-    given the language of its window, and the file's is the one that is spoken longest.
+    with the most probability together, the earlier one at a tie; windows without text count where none has any.
+    With `language_per_window` each segment is given the language of its window, and the file's is the one that is
+    spoken longest.
     """
     windows = list(parts)
     if language_per_window:
         windows = [(start, _with_languages(part)) for start, part in windows]
         language = _longest_language(segment for _, part in windows for segment in part.segments)
+    spoken = language or _spoken_language([part for _, part in windows])
     return Transcript(
         task=task,
-        language=language or _spoken_language(part for _, part in windows),
+        language=spoken,
         duration=duration,
         text=join_texts((part.text, part.language) for _, part in windows),
         segments=_renumbered(windows),
         warnings=tuple(warnings),
         dropped=tuple(dropped.shifted(start) for start, part in windows for dropped in part.dropped),
+        language_probability=None if language or language_per_window else _probability(spoken, windows),
     )
 
 
@@ -189,12 +197,24 @@ def _renumbered(windows: list[tuple[float, WindowTranscript]]) -> tuple[Segment,
     return tuple(segment.shifted(start, number) for number, (start, segment) in enumerate(placed))
 
 
-def _spoken_language(parts: Iterable[WindowTranscript]) -> str:
+def _spoken_language(parts: Sequence[WindowTranscript]) -> str:
     weights: dict[str, float] = {}
-    for part in parts:
+    for part in _with_text(parts):
         weight = 1.0 if part.language_probability is None else part.language_probability
         weights[part.language] = weights.get(part.language, 0.0) + weight
     return max(weights, key=weights.__getitem__, default="")
+
+
+def _probability(language: str, windows: Iterable[tuple[float, WindowTranscript]]) -> float | None:
+    """Mean over the windows in which that language was found."""
+    found = [each for _, each in windows if each.language == language and each.language_probability is not None]
+    values = [each.language_probability or 0.0 for each in _with_text(found)]
+    return sum(values) / len(values) if values else None
+
+
+def _with_text(parts: Sequence[WindowTranscript]) -> Sequence[WindowTranscript]:
+    """Those with text; all if none has any."""
+    return [part for part in parts if part.text.strip()] or parts
 
 
 def _with_languages(window: WindowTranscript) -> WindowTranscript:

@@ -19,7 +19,7 @@ from tests.conftest import DATA
 from tests.gateway.deterministic import Served, serve
 from tests.gateway.test_app import wait_until
 from tests.speech.conftest import encode_audio
-from whisper_serve.gateway.failures import BackendUnavailable
+from whisper_serve.gateway.failures import BackendUnavailable, Overloaded
 from whisper_serve.gateway.keys import add_key
 from whisper_serve.speech import load_audio
 
@@ -173,6 +173,13 @@ def test_no_more_streams_than_may_be() -> None:
         first.close()
         wait_until(lambda: served.pipeline.hub._open == 0)
         open_socket(served).close()
+
+
+def test_a_full_server_tells_how_much_audio_is_ahead(served: Served) -> None:
+    served.pipeline.refuse = Overloaded(audio_seconds_ahead=59.5)
+    with pytest.raises(InvalidStatus) as caught:
+        open_socket(served)
+    assert caught.value.response.headers["x-audio-seconds-ahead"] == "60"
 
 
 def test_a_client_that_goes_away_ends_the_work(served: Served) -> None:

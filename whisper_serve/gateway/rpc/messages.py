@@ -39,6 +39,7 @@ def transcription(transcript: Transcript, asked: FileRequest, *, rendered: bool)
         warnings=transcript.warnings,
         usage=speech_pb2.Usage(seconds=usage(transcript.duration)["seconds"]),
         rendered=render(transcript, asked.response_format, asked.render) if rendered else "",
+        language_probability=transcript.language_probability,
     )
 
 

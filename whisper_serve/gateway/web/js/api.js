@@ -5,11 +5,14 @@ import { EventReader } from "./sse.js";
 const KEY = "whisper-key";
 const DONE = "transcript.text.done";
 
-/** What went wrong: `status` is HTTP's, 0 where there was no answer; `retryAfter` is in seconds or undefined. */
+/**
+ * What went wrong: `status` is HTTP's, 0 where there was no answer. `retryAfter` is in seconds, `ahead` in seconds of audio
+ * that the server still has to do; both are undefined where it did not say.
+ */
 export class ApiError extends Error {
-  constructor(status, { message = "", code = "", param = "" } = {}, retryAfter = undefined) {
+  constructor(status, { message = "", code = "", param = "" } = {}, { retryAfter, ahead } = {}) {
     super(message);
-    Object.assign(this, { status, code, param, retryAfter });
+    Object.assign(this, { status, code, param, retryAfter, ahead });
   }
 }
 
@@ -37,7 +40,7 @@ async function getJson(address, headers) {
   } catch {
     throw new ApiError(0);
   }
-  if (!answer.ok) throw refusal(answer.status, await answer.text(), answer.headers.get("retry-after"));
+  if (!answer.ok) throw refusal(answer.status, await answer.text(), (name) => answer.headers.get(name));
   return answer.json();
 }
 
@@ -113,7 +116,7 @@ class Exchange {
   #end() {
     const { request } = this;
     if (request.status !== 200) {
-      throw refusal(request.status, request.responseText, request.getResponseHeader("retry-after"));
+      throw refusal(request.status, request.responseText, (name) => request.getResponseHeader(name));
     }
     this.#readOn();
     if (!this.#done) throw new ApiError(0);
@@ -121,11 +124,12 @@ class Exchange {
   }
 }
 
-function refusal(status, text, retryAfter) {
-  const seconds = retryAfter ? Number(retryAfter) : undefined;
+function refusal(status, text, header) {
+  const seconds = (name) => Number(header(name)) || undefined;
+  const told = { retryAfter: seconds("retry-after"), ahead: seconds("x-audio-seconds-ahead") };
   try {
-    return new ApiError(status, JSON.parse(text).error, seconds);
+    return new ApiError(status, JSON.parse(text).error, told);
   } catch {
-    return new ApiError(status, {}, seconds); // not this server, but something before it
+    return new ApiError(status, {}, told); // not this server, but something before it
   }
 }

@@ -58,6 +58,13 @@ export function languageName(code, english) {
 export const number = (value, digits = 0) =>
   new Intl.NumberFormat(current, { maximumFractionDigits: digits, minimumFractionDigits: digits }).format(value);
 
+/** Seconds in words, as seconds below a minute, minutes below an hour, and else hours. */
+export function duration(seconds) {
+  const [unit, size] = seconds < 60 ? ["second", 1] : seconds < 3600 ? ["minute", 60] : ["hour", 3600];
+  const style = { style: "unit", unit, unitDisplay: "long", maximumFractionDigits: unit === "hour" ? 1 : 0 };
+  return new Intl.NumberFormat(current, style).format(seconds / size);
+}
+
 export function bytes(size) {
   const units = ["byte", "kilobyte", "megabyte", "gigabyte"];
   const step = Math.min(units.length - 1, size ? Math.floor(Math.log10(size) / 3) : 0);

@@ -1,6 +1,6 @@
 /** Why something failed, in words for people. */
 
-import { bytes, t } from "./i18n.js";
+import { bytes, duration, t } from "./i18n.js";
 
 const BY_STATUS = {
   0: "problem_unreachable",
@@ -13,13 +13,15 @@ const BY_STATUS = {
   503: "problem_not_ready",
   504: "problem_deadline",
 };
-const BY_CODE = { model_not_found: "problem_model", too_many_requests: "problem_share" };
+const BY_CODE = { model_not_found: "problem_model", too_many_bytes: "problem_share", too_many_requests: "problem_share" };
+const AHEAD = { problem_busy: "problem_busy_ahead", problem_share: "problem_share_ahead" };
 
 /** The sentence for an error; what the server said itself stands behind it where it says more. */
 export function inWords(error, server) {
   if (error.status === 413) return tooLarge(error, server);
   if (error.status === 400 && error.param === "file") return withDetail("problem_not_audio", error);
   const key = BY_CODE[error.code] ?? BY_STATUS[error.status];
+  if (error.ahead && key in AHEAD) return t(AHEAD[key], { duration: duration(error.ahead) });
   return key ? t(key) : withDetail("problem_other", error);
 }
 

@@ -44,9 +44,8 @@ export class TranscriptView {
 
   #facts() {
     const { body } = this.transcript;
-    const code = this.server.codeOf(body.language);
     const facts = [
-      [t("fact_language"), code ? languageName(code, body.language) : t("unknown")],
+      [t("fact_language"), this.#language()],
       [t("fact_length"), clock(body.duration)],
       [t("fact_words"), number(this.transcript.text.split(/\s+/).filter(Boolean).length)],
     ];
@@ -55,6 +54,15 @@ export class TranscriptView {
       facts.push([t("fact_speed"), t("times_real_time", { times: number(speedOf(this.job), 1) })]);
     }
     return h("dl", { class: "facts" }, ...facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+  }
+
+  /** With how likely the model took it to be, where it was found out. */
+  #language() {
+    const { language: english, language_probability: probability } = this.transcript.body;
+    const code = this.server.codeOf(english);
+    if (!code) return t("unknown");
+    const language = languageName(code, english);
+    return probability == null ? language : t("language_found", { language, percent: number(100 * probability) });
   }
 
   #tools() {
