@@ -67,6 +67,11 @@ def test_words_are_asked_for_with_repeated_fields(name: str, asked: tuple[str, .
         assert request.render.granularities == set(asked) - {""}
 
 
+def test_a_field_whose_name_only_begins_like_that_of_a_list_is_ignored() -> None:
+    request = FileRequest.from_form([("timestamp_granularities[content", "logprobs")])
+    assert request == FileRequest.from_form([])
+
+
 @pytest.mark.parametrize("response_format", ["srt", "vtt"])
 @pytest.mark.parametrize(
     "asked",

@@ -28,9 +28,9 @@ LANGUAGE_PER_WINDOW: Final = "auto-per-window"
 _TOKEN: Final = r"(-1|\d{1,4}|[1-4]\d{4}|50[01]\d{2}|502[0-4]\d|5025[0-6])".replace(r"\d", "[0-9]")
 TOKENS_PATTERN: Final = f"none|{_TOKEN}(,{_TOKEN}){{0,{MAX_SUPPRESSED_TOKENS - 1}}}"
 """What `suppress_tokens` may be, as a regular expression of all of it."""
+_GRANULARITIES: Final = ("timestamp_granularities[]", "timestamp_granularities")
 _LISTS: Final = {
-    "timestamp_granularities[]": ("segment", "word"),
-    "timestamp_granularities": ("segment", "word"),
+    **dict.fromkeys(_GRANULARITIES, ("segment", "word")),
     "include[]": ("logprobs",),
     "include": ("logprobs",),
 }
@@ -143,7 +143,7 @@ def _any_of(values: Sequence[str]) -> str:
 
 def _granularities(form: Sequence[tuple[str, str]], given: Mapping[str, str]) -> frozenset[str]:
     """What is to be given times: segments, unless only words are asked for."""
-    asked = {value: name for name, value in form if name.startswith("timestamp_granularities") and value}
+    asked = {value: name for name, value in form if name in _GRANULARITIES and value}
     if "word" in asked:
         _need_format(given, asked["word"], "word", WORD_FORMATS)
     return frozenset(asked) or RenderOptions().granularities
