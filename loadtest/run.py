@@ -16,7 +16,7 @@ from loadtest.options import HERE, ROOT, Options
 from loadtest.plot import plot
 from loadtest.records import Results
 from loadtest.report import markdown
-from loadtest.samples import Sampler
+from loadtest.samples import Sampler, write_samples
 from loadtest.shapes import SHAPES
 from loadtest.target import Target, own_servers
 from loadtest.thresholds import Check, Thresholds, judge
@@ -25,6 +25,7 @@ from whisper_serve.evaluation.markers import picture, split_at_markers, write_be
 FINISH_SECONDS: Final = 300
 """What running requests may take at the end."""
 RESULTS: Final = "results.json"
+SAMPLES: Final = "samples.csv"
 MOST_SAMPLES: Final = 2000
 
 
@@ -83,7 +84,11 @@ def load(options: Options, target: Target) -> Results:
             raise NotStarted(f"Locust did not start: {options.locust}: {error.strerror}. Try: make loadtest") from error
     if done.returncode or not path.is_file():
         raise NotStarted(f"Locust ended with exit code {done.returncode} and without results")
-    return replace(Results.read(path), trends=trends(sampler.samples) if sampler else ())
+    results = Results.read(path)
+    if sampler is None:
+        return results
+    write_samples(sampler.samples, options.reports / SAMPLES)
+    return replace(results, trends=trends(sampler.samples))
 
 
 def command(options: Options, target: Target) -> list[str]:

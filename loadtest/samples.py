@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -81,4 +82,12 @@ def role_of(process: psutil.Process, root: int) -> str:
 
 def _measured(process: psutil.Process) -> dict[str, float]:
     memory = process.memory_full_info()
-    return {"RSS MB": memory.rss / 1e6, "PSS MB": memory.pss / 1e6, "descriptors": process.num_fds()}
+    return {"RSS MB": memory.rss / 1e6, "USS MB": memory.uss / 1e6, "descriptors": process.num_fds()}
+
+
+def write_samples(samples: Sequence[Sample], path: Path) -> None:
+    """Write them as CSV, for whoever wants to see when something grew."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(each.name for each in fields(Sample))
+        writer.writerows(map(astuple, samples))

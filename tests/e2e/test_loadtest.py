@@ -37,7 +37,7 @@ def test_servers_of_its_own_are_loaded_and_watched(archive: Path, tmp_path: Path
     assert summaries["live"].first_text_seconds(50) is not None
     watched = {(trend.process.split()[0], trend.quantity) for trend in results.trends}
     roles = ("supervisor", "gateway", "torchserve", "worker")
-    assert {(role, "PSS MB") for role in roles} | {("all", "temporary files")} <= watched
+    assert {(role, "USS MB") for role in roles} | {("all", "temporary files")} <= watched
 
 
 def test_what_takes_too_long_fails(stack: Stack, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

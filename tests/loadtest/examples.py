@@ -23,4 +23,4 @@ def results(records: Sequence[Record], trends: Sequence[Trend] = (), **changes: 
 
 
 def trend(growth: float, uncertainty: float = 0.1, hours: float = 1.0) -> Trend:
-    return Trend("gateway 1", "PSS MB", 100.0, growth, uncertainty, hours)
+    return Trend("gateway 1", "USS MB", 100.0, growth, uncertainty, hours)

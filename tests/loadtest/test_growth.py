@@ -11,7 +11,7 @@ HOUR = 3600
 
 def series(values: list[float], hours: float = 1.0, process: str = "worker 1") -> list[Sample]:
     times = np.linspace(0, hours * HOUR, len(values))
-    return [Sample(float(at), process, "PSS MB", value) for at, value in zip(times, values, strict=True)]
+    return [Sample(float(at), process, "USS MB", value) for at, value in zip(times, values, strict=True)]
 
 
 def test_a_line_is_found_and_warm_up_is_left_out() -> None:

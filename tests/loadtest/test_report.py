@@ -32,7 +32,7 @@ def test_a_run_as_markdown() -> None:
     assert "worker" not in [row[0] for row in rows]
     assert text.endswith("Growth is not judged where it was watched for too short a time.\n")
     assert "not judged" not in markdown(results(RECORDS), CHECKS[:2])
-    assert ["gateway 1", "PSS MB", "100.0", "1.50", "0.10", "1.000"] in rows
+    assert ["gateway 1", "USS MB", "100.0", "1.50", "0.10", "1.000"] in rows
     assert "20 s of audio in 100 s by at most 3 users at a time: 0.20 s of audio a second, 0.20 hours" in text
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from loadtest.samples import Sampler
+from loadtest.samples import Sample, Sampler, write_samples
 
 HOARDER = """
 import sys
@@ -30,13 +30,13 @@ def test_a_process_that_hoards_is_seen(tmp_path: Path) -> None:
         process.stdin.close()
     values = {
         quantity: [each.value for each in sampler.samples if each.quantity == quantity]
-        for quantity in ("RSS MB", "PSS MB", "descriptors", "temporary files")
+        for quantity in ("RSS MB", "USS MB", "descriptors", "temporary files")
     }
     assert {each.process for each in sampler.samples} == {f"supervisor {process.pid}", "all"}
     assert values["temporary files"][-1] == 4
     assert values["descriptors"][-1] - values["descriptors"][0] <= 4
     assert max(values["RSS MB"]) >= 30
-    assert max(values["PSS MB"]) >= 30
+    assert max(values["USS MB"]) >= 30
 
 
 def test_the_end_of_a_process_is_no_error(tmp_path: Path) -> None:
@@ -51,3 +51,11 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_samples_are_written_as_csv(tmp_path: Path) -> None:
+    write_samples(
+        [Sample(1.5, "worker 7", "USS MB", 100.25), Sample(2.0, "all", "temporary files", 0)], tmp_path / "it"
+    )
+    lines = (tmp_path / "it").read_text(encoding="utf-8").splitlines()
+    assert lines == ["seconds,process,quantity,value", "1.5,worker 7,USS MB,100.25", "2.0,all,temporary files,0"]
