@@ -26,6 +26,14 @@ def test_a_text_is_written_between_its_markers(tmp_path: Path) -> None:
     assert page.read_text() == expected
 
 
+def test_a_marker_within_a_line_is_only_told_of(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    told = "Between `<!-- bench:cpu -->` and `<!-- /bench:cpu -->`:\n"
+    page.write_text(f"{told}<!-- bench:cpu -->\n<!-- /bench:cpu -->\n")
+    write_between_markers(page, "bench:cpu", "new")
+    assert page.read_text() == f"{told}<!-- bench:cpu -->\n\nnew\n\n<!-- /bench:cpu -->\n"
+
+
 @pytest.mark.parametrize("text", [None, "", "<!-- bench:cpu -->", "<!-- /bench:cpu --><!-- bench:cpu -->"])
 def test_a_page_without_markers_is_refused(tmp_path: Path, text: str | None) -> None:
     page = tmp_path / "page.md"

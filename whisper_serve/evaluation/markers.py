@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from whisper_serve.evaluation.errors import NoMarkers
@@ -18,17 +19,16 @@ def write_between_markers(page: Path, marker: str, text: str) -> None:
 
 
 def split_at_markers(page: Path, marker: str) -> tuple[str, str]:
-    """The page up to the first marker and from the second one, both with their marker.
+    """The page up to the first marker and from the second one, both with their marker: each is a line of its own.
 
     Raises NoMarkers when the page or a marker is not there.
     """
     start, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
     text = page.read_text(encoding="utf-8") if page.is_file() else ""
-    before, found, rest = text.partition(start)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
+    found = re.search(f"^{re.escape(start)}$.*?^{re.escape(end)}$", text, re.MULTILINE | re.DOTALL)
+    if not found:
         raise NoMarkers(f"{page} has no lines {start} and {end} to write between")
-    return before + start, end + after
+    return text[: found.start()] + start, end + text[found.end() :]
 
 
 def picture(page: Path, told: str, drawing: Path) -> str:
