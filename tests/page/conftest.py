@@ -12,7 +12,6 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, s
 
 from tests.e2e.stack import Stack, run_stack
 from tests.gateway.deterministic import Served, serve
-from whisper_serve.torchserve.archive import build_archive
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -72,11 +71,6 @@ def visit(browser: Browser) -> Iterator[Visitor]:
     yield start
     for context in contexts:
         context.close()
-
-
-@pytest.fixture(scope="session")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_archive("trial", tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,8 @@ GatewayError
 
 from __future__ import annotations
 
+import math
+
 from whisper_serve.errors import ReportedError
 from whisper_serve.wire import ErrorReply
 
@@ -99,7 +101,7 @@ class PoisonWindow(GatewayError):
 class Overloaded(GatewayError):
     """More audio waits than is accepted, or this client has its share in work.
 
-    ``audio_seconds_ahead``: how much audio the model still has to do, in seconds; None where that is not why.
+    ``audio_seconds_ahead``: how much audio the model still has to do, in whole seconds; None where that is not why.
     """
 
     status, type, code = 429, "rate_limit_error", "overloaded"
@@ -115,7 +117,7 @@ class Overloaded(GatewayError):
         """``code`` tells apart why, such as ``too_many_requests``."""
         super().__init__(message, retry_after=retry_after)
         self.code = code or type(self).code
-        self.audio_seconds_ahead = audio_seconds_ahead
+        self.audio_seconds_ahead = None if audio_seconds_ahead is None else math.ceil(audio_seconds_ahead)
 
 
 class Refused(GatewayError):

@@ -58,7 +58,7 @@ def _headers(error: Exception, reply: ErrorReply) -> dict[str, str]:
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
         headers["retry-after-ms"] = str(round(error.retry_after * 1000))
     if isinstance(error, Overloaded) and error.audio_seconds_ahead is not None:
-        headers["x-audio-seconds-ahead"] = str(math.ceil(error.audio_seconds_ahead))
+        headers["x-audio-seconds-ahead"] = str(error.audio_seconds_ahead)
     if isinstance(error, GatewayError) and error.should_retry is not None:
         headers["x-should-retry"] = str(error.should_retry).lower()
     elif reply.status == HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -19,7 +19,6 @@ others  INTERNAL
 
 from __future__ import annotations
 
-import math
 from datetime import timedelta
 from typing import Final
 
@@ -68,7 +67,7 @@ def status_of(error: Exception, reply: ErrorReply, request: Descriptor) -> grpc.
 def _metadata(error: Exception) -> dict[str, str]:
     """What `x-audio-seconds-ahead` is in REST."""
     ahead = error.audio_seconds_ahead if isinstance(error, Overloaded) else None
-    return {} if ahead is None else {"audioSecondsAhead": str(math.ceil(ahead))}
+    return {} if ahead is None else {"audioSecondsAhead": str(ahead)}
 
 
 def _packed(detail: Message) -> Any:
