@@ -20,6 +20,7 @@ from ts.metrics.metric_type_enum import MetricTypes
 from whisper_serve.engine import Engine
 from whisper_serve.engine.weights import Weights, WeightsError, load_weights
 from whisper_serve.errors import describe, envelope
+from whisper_serve.memory import keep_trimmed
 from whisper_serve.request import FileRequest
 from whisper_serve.settings import HandlerSettings, SettingsError
 from whisper_serve.speech import (
@@ -63,6 +64,7 @@ class WhisperHandler:
             batch_size=settings.batch_windows or None,
             graphs=None if settings.cuda_graphs else False,
         )
+        keep_trimmed()
         SileroVad()  # Loads the speech detector now: where it is missing, the start fails, not the first request.
         self._transcriber = Transcriber(engine, max_seconds=settings.max_audio_seconds)
         self._engine = engine

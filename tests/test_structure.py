@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "speech": set[str](),
     "engine": set[str](),
     "settings": set[str](),
+    "memory": set[str](),
     "wire": {"speech"},
     "errors": {"speech", "wire"},
     "request": {"speech", "wire"},
@@ -31,7 +32,7 @@ MAY_IMPORT = {
     "speech_v1": set(),
     "client": {"speech_v1"},
     "health": {"gateway", "torchserve"},
-    "gateway": {"errors", "request", "settings", "speech", "speech_v1", "torchserve", "wire"},
+    "gateway": {"errors", "memory", "request", "settings", "speech", "speech_v1", "torchserve", "wire"},
     "serving": {"torchserve"},
     "evaluation": {"engine", "speech", "transcriber", "wire"},
     "benchmark": {"client", "engine", "evaluation", "speech", "torchserve", "transcriber", "wire"},
@@ -55,7 +56,7 @@ MAY_IMPORT = {
     },
     "__main__": {"cli"},
 }
-HANDLER_MAY_IMPORT = {"engine", "errors", "request", "settings", "speech", "transcriber", "wire"}
+HANDLER_MAY_IMPORT = {"engine", "errors", "memory", "request", "settings", "speech", "transcriber", "wire"}
 # Imports that would make a part unfit for where it runs: at no level, in no function.
 MUST_NOT_IMPORT = {
     "speech": {"torch", "whisper", "silero_vad", "fastapi", "starlette", "grpc", "httpx", "ts", "pydantic_settings"},

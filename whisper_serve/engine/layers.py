@@ -36,7 +36,7 @@ class SelfAttention(nn.Module):
         return split_heads(query, self.n_head), split_heads(key, self.n_head), split_heads(value, self.n_head)
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Attention within (rows, length, state); ``bias`` (length, length) is added to its scores."""
+        """Attention within (rows, length, state); ``bias``, (length, length) or (1, length), is added to its scores."""
         query, key, value = self.project(x)
         if x.device.type == "cpu":  # Its kernel reads each head many times: faster if that lies together.
             query, key, value = query.contiguous(), key.contiguous(), value.contiguous()

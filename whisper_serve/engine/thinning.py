@@ -9,7 +9,6 @@ place is too few already.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 import torch
@@ -30,14 +29,13 @@ class Thinning:
     counts: Tensor
     """How many places each stands for, (computed,)."""
     bias: Tensor
-    """Added to the scores of attention, (computed, computed): the logarithm of the counts of what is attended."""
+    """Added to the scores of attention, (1, computed): the logarithm of the counts of what is attended."""
 
     def expand(self, features: Tensor) -> Tensor:
         """Features (windows, computed, state) → (windows, context, state), each as often as it counts."""
         return features.repeat_interleave(self.counts, dim=1)
 
 
-@lru_cache(maxsize=64)
 def thinned(audio: int, context: int) -> Thinning | None:
     """How to thin a window of which the first ``audio`` of ``context`` places are not padding.
 
@@ -51,5 +49,4 @@ def thinned(audio: int, context: int) -> Thinning | None:
     counts = torch.ones(whole + groups, dtype=torch.long)
     counts[whole:] = STRIDE
     middles = torch.arange(whole + STRIDE // 2, context, STRIDE)
-    bias = counts.log().expand(len(counts), -1).contiguous()
-    return Thinning(torch.cat([torch.arange(whole), middles]), counts, bias)
+    return Thinning(torch.cat([torch.arange(whole), middles]), counts, counts.log()[None])

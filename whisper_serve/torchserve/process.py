@@ -15,7 +15,7 @@ from pathlib import Path
 
 from whisper_serve.torchserve.child import kill_group, tied_to_parent
 from whisper_serve.torchserve.errors import TorchServeError
-from whisper_serve.torchserve.java import NO_TRACES, Java
+from whisper_serve.torchserve.java import MEMORY, NO_TRACES, Java
 from whisper_serve.torchserve.resources import resource
 from whisper_serve.torchserve.workspace import Workspace
 
@@ -85,6 +85,7 @@ def java_command(java: Java, workspace: Workspace) -> Sequence[str]:
     return [
         str(java.executable),
         *NO_TRACES,
+        *MEMORY,
         f"-Dmodel_server_home={home}",
         f"-Dlog4j.configurationFile={resource('model_store/log4j2.xml').as_uri()}",
         f"-Djava.io.tmpdir={workspace.temp}",

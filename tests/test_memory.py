@@ -1,0 +1,55 @@
+"""Freed memory is given back to the system."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+PIECES = 1000
+PIECE = 100_000
+
+# glibc cannot give back by itself what lies below something that is still used.
+PROGRAM = f"""
+import ctypes, sys
+from whisper_serve.memory import keep_trimmed
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+pieces = [libc.malloc(ctypes.c_size_t({PIECE})) for _ in range({PIECES})]
+for piece in pieces:
+    ctypes.memset(ctypes.c_void_p(piece), 1, {PIECE})
+for piece in pieces[:-1]:
+    libc.free(ctypes.c_void_p(piece))
+if sys.argv[1] == "trimmed":
+    keep_trimmed(0.05)
+print("freed", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc keeps it")
+def test_freed_memory_is_given_back() -> None:
+    kept = memory_after("kept", lambda _: False)
+    assert kept > PIECES * PIECE
+    trimmed = memory_after("trimmed", lambda held: held < kept - 0.9 * PIECES * PIECE)
+    assert trimmed < kept - 0.9 * PIECES * PIECE
+
+
+def memory_after(how: str, enough: Callable[[int], bool]) -> int:
+    """Bytes that the program holds once it is `enough`, or after a while."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, how], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "freed\n"
+        deadline = time.monotonic() + (0.5 if how == "kept" else 30)
+        while not enough(held := psutil.Process(process.pid).memory_info().rss) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.stdin.close()
+    return held
