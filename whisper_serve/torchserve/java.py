@@ -18,7 +18,7 @@ from whisper_serve.torchserve.errors import JavaNotFound
 OLDEST, NEWEST = 11, 21
 # Java would write statistics for debuggers into /tmp, whatever its temporary folder is.
 NO_TRACES = ("-XX:-UsePerfData",)
-# A heap that is there from the start, since one that is taken page by page grows for hours; it still grows where it does
+# A heap that is there from the start, since one taken page by page grows for hours; it still grows where that does
 # not suffice. What Java has freed outside of it goes back to the system every 10 s, if this version can do that.
 MEMORY = ("-Xms256m", "-XX:+AlwaysPreTouch", "-XX:+IgnoreUnrecognizedVMOptions", "-XX:TrimNativeHeapInterval=10000")
 _VERSION = re.compile(r'version "(\d+)(?:\.(\d+))?')
