@@ -71,11 +71,8 @@ def images(cluster: None, base_weights: Weights, tmp_path_factory: pytest.TempPa
     be there since an earlier run.
     """
     engine = find_engine()
-    prefix = "" if engine.is_docker else "localhost/"
     (weights,) = cache_folder(None).glob(f"{base_weights.name}-*.safetensors")
-    gateway, torchserve, image = (
-        f"{prefix}whisper-serve/{name}:{TAG}" for name in ("gateway", "torchserve", "weights")
-    )
+    gateway, torchserve, image = (reference(engine, name) for name in ("gateway", "torchserve", "weights"))
     found = Images(gateway, torchserve, image, weights.name)
     if command := os.environ.get("CLUSTER_LOAD"):
         folder = tmp_path_factory.mktemp("images")
@@ -84,6 +81,11 @@ def images(cluster: None, base_weights: Weights, tmp_path_factory: pytest.TempPa
         for name in (found.gateway, found.torchserve, found.weights):
             bring(engine, name, folder / "image.tar", command)
     return found
+
+
+def reference(engine: Engine, name: str) -> str:
+    """How pods call an image of this project that was built here."""
+    return f"{'' if engine.is_docker else 'localhost/'}whisper-serve/{name}:{TAG}"
 
 
 def build_weights(engine: Engine, images: Images, weights: Path, folder: Path) -> None:
