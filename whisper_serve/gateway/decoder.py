@@ -76,10 +76,15 @@ class Decoder:
         return window
 
     async def close(self) -> None:
-        """Stop decoding, wait for the step that runs, and let go of the file."""
+        """Stop decoding, let go of the file once the step that runs has ended, and wait for that."""
         self._closed.set()
-        if self._step and not self._step.done():
-            await asyncio.gather(asyncio.wrap_future(self._step), return_exceptions=True)
+        if step := self._step:
+            # By the step, since the waiting may be cancelled.
+            step.add_done_callback(self._let_go)
+            if not step.done():
+                await asyncio.gather(asyncio.wrap_future(step), return_exceptions=True)
+
+    def _let_go(self, _: Future[object]) -> None:
         if self._stream:
             self._stream.close()
 
