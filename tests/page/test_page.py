@@ -179,12 +179,16 @@ def test_the_page_speaks_the_readers_language(
         expect(page.locator("h1")).to_have_text("Speech to text")
 
 
-def test_light_and_dark_are_chosen_and_kept(served: Served, visit: Visitor) -> None:
+def test_light_and_dark_are_the_systems_until_chosen(served: Served, visit: Visitor) -> None:
     page = visit(served.url).open()
     colour = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(colour)
-    page.get_by_role("button", name="Light or dark").click()
+    page.emulate_media(color_scheme="dark")
     dark = page.evaluate(colour)
     assert dark != light
+    page.emulate_media(color_scheme="light")
+    assert page.evaluate(colour) == light
+    page.get_by_role("button", name="Light or dark").click()
+    assert page.evaluate(colour) == dark
     page.reload()
     assert page.evaluate(colour) == dark

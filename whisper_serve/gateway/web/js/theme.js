@@ -4,12 +4,12 @@ const STORED = "whisper-theme";
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 export function useTheme(button) {
-  const stored = localStorage.getItem(STORED);
-  if (stored) document.documentElement.dataset.theme = stored;
+  const root = document.documentElement;
+  const show = () => (root.dataset.theme = localStorage.getItem(STORED) ?? (dark.matches ? "dark" : "light"));
+  show();
+  dark.addEventListener("change", show);
   button.addEventListener("click", () => {
-    const now = document.documentElement.dataset.theme ?? (dark.matches ? "dark" : "light");
-    const next = now === "dark" ? "light" : "dark";
-    document.documentElement.dataset.theme = next;
-    localStorage.setItem(STORED, next);
+    localStorage.setItem(STORED, root.dataset.theme === "dark" ? "light" : "dark");
+    show();
   });
 }
