@@ -184,10 +184,10 @@ def test_light_and_dark_are_the_systems_until_chosen(served: Served, visit: Visi
     colour = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(colour)
     page.emulate_media(color_scheme="dark")
+    page.wait_for_function(f"before => {colour} !== before", arg=light)
     dark = page.evaluate(colour)
-    assert dark != light
     page.emulate_media(color_scheme="light")
-    assert page.evaluate(colour) == light
+    page.wait_for_function(f"before => {colour} === before", arg=light)
     page.get_by_role("button", name="Light or dark").click()
     assert page.evaluate(colour) == dark
     page.reload()
