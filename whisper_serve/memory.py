@@ -12,7 +12,7 @@ import time
 from typing import Final
 
 SECONDS: Final = 10.0
-"""How long freed memory may stay. To give back 100 MB and fetch them again takes 0.06 s of one core, so not too often."""
+"""How long freed memory may stay. To give back and fetch again 100 MB takes 0.06 s of a core: not too often."""
 
 
 def keep_trimmed(seconds: float = SECONDS) -> None:
