@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -84,20 +84,23 @@ def overlay(release: Release, image: str, folder: str, at: Path) -> Object:
     if folder == "distributed":
         arguments[9] = f"--expect-workers={WORKERS}"
     container = "/spec/template/spec/containers/0"
-    less = [{"op": "replace", "path": f"{container}/resources/requests/cpu", "value": "50m"}]
-    given = [
-        {"op": "replace", "path": f"{container}/args/{number}", "value": value} for number, value in arguments.items()
-    ]
-    fewer = [{"op": "replace", "path": f"/spec/{key}", "value": WORKERS} for key in ("parallelism", "completions")]
+    given = {f"{container}/args/{number}": value for number, value in arguments.items()}
+    patches = [patch(JOB, {f"{container}/resources/requests/cpu": "50m", **given})]
+    if folder == "distributed":
+        fewer = {"/spec/parallelism": WORKERS, "/spec/completions": WORKERS}
+        patches.append(patch(f"{JOB}-workers", {f"{container}/resources/requests/cpu": "50m", **fewer}))
     return {
         "namespace": release.kube.namespace,
         "resources": [os.path.relpath(K8S / "loadtest" / folder, at)],
         "images": [{"name": "whisper-serve/loadtest", "newName": name, "newTag": tag}],
-        "patches": [
-            {"target": {"kind": "Job", "name": f"{JOB}$"}, "patch": json.dumps([*less, *given])},
-            {"target": {"kind": "Job", "name": f"{JOB}-workers"}, "patch": json.dumps([*less, *fewer])},
-        ][: 2 if folder == "distributed" else 1],
+        "patches": patches,
     }
+
+
+def patch(name: str, values: Mapping[str, object]) -> Object:
+    """A patch of a Job: values in the place of those at their paths."""
+    replaced = [{"op": "replace", "path": path, "value": value} for path, value in values.items()]
+    return {"target": {"kind": "Job", "name": name}, "patch": json.dumps(replaced)}
 
 
 def job(release: Release, name: str) -> Object:

@@ -106,8 +106,8 @@ def server_environment(java: Java, workspace: Workspace, environment: Mapping[st
     return {
         # Workers share the CPUs: a thread that waits for another must not keep that one from running.
         "OMP_WAIT_POLICY": "PASSIVE",
-        # oneDNN would keep what it prepared for the last 1024 shapes, and each length of audio has its own: workers
-        # grew by 10 MB in two minutes. With 16 they stayed the same and were as fast.
+        # oneDNN and PyTorch would keep what they prepared for the last 1024 shapes, and each length of audio has its
+        # own: workers grew by 10 MB in two minutes. With 16 they stayed the same and were as fast.
         "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16",
         "LRU_CACHE_CAPACITY": "16",
         **environment,
