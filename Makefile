@@ -123,8 +123,15 @@ BENCH = $(BIN)/whisper-serve bench "$(CORPUS)" --model "$(MODEL)" --device $(1) 
 bench: $(RUN_STAMP) $(PEERS_STAMP)  ## Measure speed on CORPUS beside other systems, on the CPU
 	$(call BENCH,cpu,cpu)
 
-bench-gpu: $(RUN_STAMP) $(PEERS_STAMP)  ## The same on a GPU
+# Shapes of models whose weights need not be there: a model, tokens of each window, the marker in the page.
+BENCH_SHAPE = $(BIN)/whisper-serve bench "$(CORPUS)" --model random:$(1) --tokens $(2) --device cuda \
+	--systems engine,engine-windows --markdown docs/performance.md --marker bench:gpu-$(3)
+
+bench-gpu: $(RUN_STAMP) $(PEERS_STAMP)  ## The same on a GPU, and the speed of larger models' shapes
 	$(call BENCH,cuda,gpu)
+	$(call BENCH_SHAPE,large-v3-turbo,100,large-v3-turbo)
+	$(call BENCH_SHAPE,large-v3,100,large-v3)
+	$(call BENCH_SHAPE,large-v3-turbo,35,latency) --latency-runs 20
 
 bench-live: $(RUN_STAMP)  ## Measure live streams on CORPUS, into docs/live.md
 	$(BIN)/whisper-serve bench-live "$(CORPUS)" --model "$(MODEL)" --markdown docs/live.md $(ARGS)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.ramp import TEXT, ramp, words_in
+from whisper_serve.conversions import decoding_options
 from whisper_serve.engine import DecodedSegment, DecodingOptions, DecodingResult, Engine, WindowResult
 from whisper_serve.engine.engine import Audio
 from whisper_serve.engine.results import DecodedWord, DroppedSegment
@@ -31,7 +32,7 @@ from whisper_serve.speech import (
     open_audio,
 )
 from whisper_serve.speech.errors import VadUnavailable
-from whisper_serve.transcriber import EngineBroken, FileJob, Job, Outcome, Transcriber, WindowJob, decoding_options
+from whisper_serve.transcriber import EngineBroken, FileJob, Job, Outcome, Transcriber, WindowJob
 from whisper_serve.wire import InvalidOption, WindowOptions
 
 JUST_LANGUAGE = WindowOptions(detect_only=True)
@@ -59,8 +60,9 @@ def texts(outcomes: Sequence[Outcome]) -> list[str]:
     return [outcome.text if isinstance(outcome, (Transcript, WindowTranscript)) else "" for outcome in outcomes]
 
 
-def test_jobs_together_say_what_each_says_alone(engine: Engine, data: Path) -> None:
-    transcriber = Transcriber(engine)
+@pytest.mark.parametrize("cutters", [0, 1, 3])
+def test_jobs_together_say_what_each_says_alone(engine: Engine, data: Path, cutters: int) -> None:
+    transcriber = Transcriber(engine, cutters=cutters)
     seconds: list[float] = []
     together = transcriber.run(jobs(data), seconds.append)
     assert [type(outcome) for outcome in together.outcomes] == [

@@ -8,19 +8,19 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from whisper_serve.ahead import Ahead
+from whisper_serve.conversions import decoding_options, detection_transcript, window_transcript
+from whisper_serve.cores import usable_cores
 from whisper_serve.engine import (
-    DEFAULT_SUPPRESSED,
-    FALLBACK_TEMPERATURES,
-    DecodedSegment,
     DecodingOptions,
     Engine,
     LanguageDetection,
-    WhisperTokenizer,
     WindowResult,
 )
 from whisper_serve.errors import describe
@@ -28,16 +28,12 @@ from whisper_serve.speech import (
     SHORTEST_FILE_SECONDS,
     Audio,
     AudioStream,
-    Dropped,
     Joiner,
-    Segment,
     Source,
-    TokenLogprob,
     Transcript,
     VadOptions,
     Window,
     WindowTranscript,
-    Word,
     cut_windows,
     merge,
     open_audio,
@@ -46,6 +42,10 @@ from whisper_serve.speech import (
 from whisper_serve.wire import InvalidOption, WindowOptions
 
 logger = logging.getLogger(__name__)
+
+MOST_CUTTERS: Final = 8
+WINDOWS_AHEAD: Final = 16
+"""How many windows of a file may wait for the engine: at most 2 MB each."""
 
 Outcome = Transcript | WindowTranscript | Exception
 Progress = Callable[[float], None]
@@ -112,6 +112,7 @@ class Run:
 
 
 _Result = WindowResult | LanguageDetection
+Cut = Generator[Window, None, None] | Ahead[Window]
 
 
 @dataclass(slots=True)
@@ -138,12 +139,23 @@ class _Progressing:
 
 
 class Transcriber:
-    """Runs jobs on one engine."""
+    """Runs jobs on one engine.
 
-    def __init__(self, engine: Engine, *, max_seconds: float | None = None) -> None:
-        """``max_seconds`` is the longest audio that is accepted as one file."""
+    While a GPU computes, threads decode the next files and cut them into windows. On a CPU all cores compute anyway.
+    """
+
+    def __init__(self, engine: Engine, *, max_seconds: float | None = None, cutters: int | None = None) -> None:
+        """Share an engine.
+
+        Args:
+            max_seconds: the longest audio that is accepted as one file.
+            cutters: how many files are cut at the same time, ahead of the engine; 0: none is, before its windows are
+                needed. By default one for each core where a GPU computes, up to 8, and none on a CPU.
+        """
         self._engine = engine
         self._max_seconds = max_seconds
+        on_gpu = engine.model.device.type != "cpu"
+        self._cutters = cutters if cutters is not None else on_gpu * min(MOST_CUTTERS, usable_cores())
 
     def run(self, jobs: Sequence[Job], progress: Progress | None = None) -> Run:
         """Transcribe all jobs.
@@ -153,9 +165,10 @@ class Transcriber:
         """
         counts = Counts()
         states = [_Progressing(job, _decoding_of(job)) for job in jobs]
-        with ExitStack() as streams:
+        # Threads end before the streams are closed that they read.
+        with ExitStack() as streams, ExitStack() as threads:
             batch: list[tuple[_Progressing, Window]] = []
-            for entry in self._windows(states, streams):
+            for entry in self._windows(states, streams, threads):
                 batch.append(entry)
                 if len(batch) >= self._engine.batch_size:
                     self._compute(batch, counts, progress)
@@ -164,18 +177,30 @@ class Transcriber:
                 self._compute(batch, counts, progress)
             return Run([_outcome(state) for state in states], counts)
 
-    def _windows(self, states: Sequence[_Progressing], streams: ExitStack) -> Iterator[tuple[_Progressing, Window]]:
+    def _windows(
+        self, states: Sequence[_Progressing], streams: ExitStack, threads: ExitStack
+    ) -> Iterator[tuple[_Progressing, Window]]:
         """The windows of all jobs; a job whose audio or options are bad gives its error instead."""
-        for state in states:
+        for state, windows in zip(states, self._cuts(states, streams, threads), strict=True):
             try:
-                self._check(state.job.options)
-                for window in self._cut(state, streams):
-                    if state.error:
-                        break
-                    yield state, window
+                with closing(windows):
+                    for window in windows:
+                        if state.error:
+                            break
+                        yield state, window
             except Exception as error:
                 _log_unforeseen(error)
                 state.error = error
+
+    def _cuts(self, states: Sequence[_Progressing], streams: ExitStack, threads: ExitStack) -> list[Cut]:
+        """The windows of each job, which threads make ahead where there are any."""
+        cuts: list[Cut] = [self._cut(state, streams) for state in states]
+        files = [number for number, state in enumerate(states) if isinstance(state.job, FileJob)]
+        if self._cutters and files:
+            pool = threads.enter_context(ThreadPoolExecutor(self._cutters, "cut"))
+            for number in files:
+                cuts[number] = threads.enter_context(closing(Ahead(pool, cuts[number], WINDOWS_AHEAD)))
+        return cuts
 
     def _check(self, options: WindowOptions) -> None:
         decoding = decoding_options(options)
@@ -188,8 +213,10 @@ class Transcriber:
         except ValueError as error:
             raise InvalidOption("suppress_tokens", str(error)) from error
 
-    def _cut(self, state: _Progressing, streams: ExitStack) -> Iterator[Window]:
+    def _cut(self, state: _Progressing, streams: ExitStack) -> Generator[Window, None, None]:
+        """A job's windows. Raises what its options or its audio are bad for."""
         job = state.job
+        self._check(job.options)
         if isinstance(job, WindowJob):
             yield Window(0, 0.0, job.audio)
             return
@@ -258,63 +285,6 @@ class Transcriber:
 def _decoding_of(job: Job) -> DecodingOptions:
     decoding = decoding_options(job.options)
     return replace(decoding, spoken_to_end=False) if isinstance(job, FileJob) and job.vad is None else decoding
-
-
-def decoding_options(options: WindowOptions) -> DecodingOptions:
-    """OpenAI's terms in the engine's: temperature 0 means fallback, any other is used alone."""
-    return DecodingOptions(
-        task="translate" if options.task == "translate" else "transcribe",
-        language=options.language,
-        prompt=options.prompt,
-        spoken_to_end=options.spoken_to_end,
-        draft_tokens=options.draft_tokens or (),
-        temperatures=(options.temperature,) if options.temperature else FALLBACK_TEMPERATURES,
-        timestamps=options.timestamps,
-        word_timestamps=options.word_timestamps,
-        hotwords=options.hotwords,
-        beam_size=options.beam_size,
-        search_threshold=options.search_threshold,
-        best_of=options.best_of,
-        patience=options.patience,
-        length_penalty=options.length_penalty,
-        suppress_tokens=DEFAULT_SUPPRESSED if options.suppress_tokens is None else options.suppress_tokens,
-    )
-
-
-def window_transcript(result: WindowResult, tokenizer: WhisperTokenizer | None = None) -> WindowTranscript:
-    """The engine's result as the values that travel and are rendered; with a tokenizer, with the tokens' logprobs."""
-    segments = tuple(
-        Segment(
-            id=number,
-            seek=0,
-            start=segment.start,
-            end=segment.end,
-            text=segment.text,
-            tokens=segment.tokens,
-            temperature=segment.decoding.temperature,
-            avg_logprob=segment.decoding.avg_logprob,
-            compression_ratio=segment.decoding.compression_ratio,
-            no_speech_prob=segment.decoding.no_speech_prob,
-            words=tuple(Word(word.text, word.start, word.end, word.probability) for word in segment.words),
-            token_logprobs=token_logprobs(segment, tokenizer) if tokenizer else (),
-        )
-        for number, segment in enumerate(result.segments)
-    )
-    dropped = tuple(Dropped(each.start, each.end, each.reason, each.text) for each in result.dropped)
-    return WindowTranscript(result.language, result.language_probability, segments, dropped=dropped)
-
-
-def detection_transcript(detection: LanguageDetection) -> WindowTranscript:
-    """A window of which only the language was asked."""
-    probabilities = detection.probabilities
-    return WindowTranscript(detection.language, probabilities[detection.language], (), probabilities)
-
-
-def token_logprobs(segment: DecodedSegment, tokenizer: WhisperTokenizer) -> tuple[TokenLogprob, ...]:
-    """The tokens of a segment's text, without timestamps and other special ones."""
-    pairs = zip(segment.tokens, segment.token_logprobs, strict=True)
-    texts = ((tokenizer.token_bytes(token), logprob) for token, logprob in pairs if token < tokenizer.eot)
-    return tuple(TokenLogprob(text.decode("utf-8", "replace"), tuple(text), logprob) for text, logprob in texts)
 
 
 def _outcome(state: _Progressing) -> Outcome:

@@ -74,9 +74,9 @@ def test_a_draft_saves_steps_and_changes_nothing(
     plain = tiny_engine.decode(noises, MIXED)
     step, steps = TextDecoder.step, [0]
 
-    def counted(self: TextDecoder, *args: Any) -> torch.Tensor:
+    def counted(self: TextDecoder, *args: Any, **options: Any) -> torch.Tensor:
         steps[0] += 1
-        return step(self, *args)
+        return step(self, *args, **options)
 
     monkeypatch.setattr(TextDecoder, "step", counted)
 

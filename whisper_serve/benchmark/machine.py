@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+
+from whisper_serve.cores import usable_cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,6 @@ def this_machine(threads: int | None, device: str) -> Machine:
     gpu = torch.cuda.get_device_name(device) if device.startswith("cuda") else None
     threads = threads or torch.get_num_threads()
     return Machine(_cpu(), usable_cores(), threads, platform.python_version(), torch.__version__, gpu)
-
-
-def usable_cores() -> int:
-    """Cores that this process may use: a container has fewer than its machine."""
-    return len(os.sched_getaffinity(0))
 
 
 def _cpu(path: Path = Path("/proc/cpuinfo")) -> str:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from whisper_serve.benchmark.errors import BenchmarkError
-from whisper_serve.benchmark.machine import usable_cores
 from whisper_serve.benchmark.process import Worker
 from whisper_serve.benchmark.protocol import Work
 from whisper_serve.benchmark.systems import SYSTEMS, Setup, command
+from whisper_serve.cores import usable_cores
 from whisper_serve.engine import FALLBACK_TEMPERATURES
 from whisper_serve.engine.options import Task
 from whisper_serve.evaluation.corpus import Sample

@@ -53,16 +53,18 @@ class Worker:
 
     def close(self) -> None:
         """End it and all that it started."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        # What is idle ends with its input, even where SIGTERM is blocked, as below some versions of timeout(1).
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_SECONDS)
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            with suppress(BrokenPipeError):
-                pipe.close()
+        self._process.stdout.close()
         self._log.close()
 
     def _read(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,7 @@ from whisper_serve.engine import resolve_device
 from whisper_serve.engine.phases import DECODER_STEP, PREFIX
 from whisper_serve.engine.weights import load_weights
 from whisper_serve.evaluation.corpus import Sample, read_corpus
-from whisper_serve.evaluation.systems import EngineSystem
+from whisper_serve.evaluation.systems import EngineSystem, Heard
 
 OPERATORS: Final = 10
 """Operators that are listed."""
@@ -27,7 +27,7 @@ SYNCS: Final = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSync
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What something took: on a GPU the time of its kernels, else that of the thread that called it."""
+    """What something took: on a GPU the GPU's time, else that of the thread that called it."""
 
     name: str
     calls: int
@@ -48,6 +48,8 @@ class Profile:
     operators: tuple[Cost, ...]
     syncs: int | None
     """How often the host waited for the GPU."""
+    busy: float | None = None
+    """Seconds that the GPU computed."""
 
     @property
     def syncs_per_step(self) -> float | None:
@@ -56,7 +58,7 @@ class Profile:
 
 
 def profile_engine(corpus: Path, model: str, device: str, dtype: str, minutes: float, tokens: int | None) -> Profile:
-    """Transcribe the benchmark's recording once to warm up, and once under PyTorch's profiler.
+    """Transcribe the benchmark's recording once to warm up, and once under PyTorch's profiler; on a GPU one full batch.
 
     Raises:
         CorpusError: the corpus cannot be read, or nothing in it is of use.
@@ -68,12 +70,21 @@ def profile_engine(corpus: Path, model: str, device: str, dtype: str, minutes: f
         material = gather(read_corpus(corpus), LANGUAGE, minutes * 60, Path(scratch))
         sample = Sample(material.joined.name, material.joined, LANGUAGE, material.transcript)
         system = EngineSystem(load_weights(model), str(where), dtype, tokens=tokens)
-        system.transcribe([sample], "transcribe", lambda _: None)
         on_gpu = where.type == "cuda"
+
+        def transcribe() -> Heard:
+            if on_gpu:  # What the host does before would leave the GPU idle.
+                return system.transcribe_full_batches([sample], "transcribe", 1)
+            return system.transcribe([sample], "transcribe", lambda _: None)
+
+        transcribe()
         activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
         with profile(activities=activities) as taken:
-            heard = system.transcribe([sample], "transcribe", lambda _: None)
+            heard = transcribe()
     averages = list(taken.key_averages())
+    # On a GPU a graph's kernels belong to no operator: what the GPU says of itself counts.
+    measured = [one for one in averages if one.device_type.name == ("CUDA" if on_gpu else "CPU")]
+    kernels = [one for one in measured if not one.key.startswith(PREFIX)]
     return Profile(
         machine=this_machine(None, str(where)),
         model=model,
@@ -81,46 +92,67 @@ def profile_engine(corpus: Path, model: str, device: str, dtype: str, minutes: f
         dtype=dtype,
         audio_seconds=material.joined_seconds,
         seconds=heard.seconds,
-        phases=_phases(averages, on_gpu=on_gpu),
-        operators=_operators(averages, on_gpu=on_gpu),
+        phases=_phases(measured, on_gpu=on_gpu),
+        operators=_operators(kernels, on_gpu=on_gpu),
         syncs=sum(one.count for one in averages if one.key in SYNCS) if on_gpu else None,
+        busy=sum(one.self_device_time_total for one in kernels) / 1e6 if on_gpu else None,
     )
 
 
-def _phases(averages: Sequence[Any], *, on_gpu: bool) -> tuple[Cost, ...]:
+def _phases(measured: Sequence[Any], *, on_gpu: bool) -> tuple[Cost, ...]:
     found = [
         Cost(one.key.removeprefix(PREFIX), one.count, (one.device_time_total if on_gpu else one.cpu_time_total) / 1e6)
-        for one in averages
-        if one.key.startswith(PREFIX) and one.cpu_time_total
+        for one in measured
+        if one.key.startswith(PREFIX)
     ]
-    return tuple(sorted(found, key=lambda cost: -cost.seconds))
+    return _dearest_first(found)
 
 
-def _operators(averages: Sequence[Any], *, on_gpu: bool) -> tuple[Cost, ...]:
-    found = [
-        Cost(one.key, one.count, (one.self_device_time_total if on_gpu else one.self_cpu_time_total) / 1e6)
-        for one in averages
-        if not one.key.startswith(PREFIX)
-    ]
-    return tuple(sorted(found, key=lambda cost: -cost.seconds)[:OPERATORS])
+def _operators(measured: Sequence[Any], *, on_gpu: bool) -> tuple[Cost, ...]:
+    """Of an operator its own time, without those it calls; kernels of the same shortened name are one."""
+    found: dict[str, Cost] = {}
+    for one in measured:
+        name = short_name(one.key)
+        before = found.get(name, Cost(name, 0, 0.0))
+        seconds = (one.self_device_time_total if on_gpu else one.self_cpu_time_total) / 1e6
+        found[name] = Cost(name, before.calls + one.count, before.seconds + seconds)
+    return _dearest_first(found.values())[:OPERATORS]
+
+
+def _dearest_first(costs: Iterable[Cost]) -> tuple[Cost, ...]:
+    return tuple(sorted(costs, key=lambda cost: -cost.seconds))
+
+
+def short_name(kernel: str) -> str:
+    """A kernel's or operator's name without what C++ says of types.
+
+    >>> short_name("void at::native::(anonymous namespace)::layer_norm_kernel<c10::BFloat16, float>(int, float)")
+    'layer_norm_kernel'
+    >>> short_name("aten::addmm")
+    'aten::addmm'
+    """
+    name = kernel.removeprefix("void ").replace("(anonymous namespace)::", "")
+    for bracket in "<(":
+        name = name.partition(bracket)[0]
+    return name if name.startswith("aten::") else name.rpartition("::")[2].strip()
 
 
 def markdown(found: Profile) -> str:
     """The profile as two tables."""
-    took = f"{found.audio_seconds:.0f} s of audio in {found.seconds:.1f} s"
+    took = f"{found.audio_seconds:.0f} s of audio in {found.seconds:.2f} s"
     heading = f"{found.model} on {found.device}, dtype {found.dtype}, {found.machine}: {took}."
     syncs = found.syncs_per_step
     waits = [] if syncs is None else [f"The host waited for the GPU {syncs:.2f} times a decoder step."]
-    tables = (
-        _table("phase", found.phases, found.seconds),
-        _table("operator, without those it calls", found.operators, found.seconds),
-    )
+    whole = found.busy or found.seconds
+    what = "kernel" if found.busy else "operator, without those it calls"
+    tables = (_table("phase", found.phases, whole), _table(what, found.operators, whole))
     return "\n\n".join([heading, *tables, *waits])
 
 
 def _table(title: str, costs: Sequence[Cost], seconds: float) -> str:
-    lines = [f"| {title} | calls | s | share |", "| --- | ---: | ---: | ---: |"]
+    lines = [f"| {title} | calls | ms | share |", "| --- | ---: | ---: | ---: |"]
     lines += [
-        f"| {one.name} | {one.calls} | {one.seconds:.2f} | {100 * one.seconds / seconds:.0f} % |" for one in costs
+        f"| {one.name} | {one.calls} | {1000 * one.seconds:.1f} | {100 * one.seconds / seconds:.0f} % |"
+        for one in costs
     ]
     return "\n".join(lines)

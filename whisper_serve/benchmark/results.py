@@ -81,7 +81,7 @@ class Report:
 
     def ratio(self, row: Row) -> float | None:
         """How many times as fast as the baseline of its workload the system is."""
-        name = {"one recording": self.baseline, "8 requests": SERVED_BASELINE}.get(row.workload)
+        name = SERVED_BASELINE if row.workload.endswith("requests") else self.baseline
         base = next((one.rtfx for one in self.rows if one.system == name and one.workload == row.workload), None)
         return row.rtfx / base if row.rtfx and base else None
 

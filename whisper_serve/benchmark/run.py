@@ -9,17 +9,19 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from whisper_serve.benchmark.errors import BadPlan, BenchmarkError, Unavailable
-from whisper_serve.benchmark.machine import this_machine, usable_cores
+from whisper_serve.benchmark.machine import this_machine
 from whisper_serve.benchmark.process import Worker
 from whisper_serve.benchmark.protocol import Answer
 from whisper_serve.benchmark.results import SERVED_BASELINE, Report, Round, Row
 from whisper_serve.benchmark.systems import LANGUAGE, REQUESTS_AT_ONCE, SYSTEMS, Setup, System, chosen, command
 from whisper_serve.benchmark.workload import Material, gather
+from whisper_serve.cores import usable_cores
 from whisper_serve.engine import resolve_device
 from whisper_serve.evaluation.corpus import read_corpus
 from whisper_serve.evaluation.scores import error_rate, total
@@ -27,6 +29,8 @@ from whisper_serve.evaluation.scores import error_rate, total
 Step = Callable[[str], None]
 """Called before each step with what it is."""
 Commands = Callable[[System, Setup], Sequence[str]]
+REQUESTS_EACH: Final = 4
+"""How many requests follow each other, at least, for each of those at a time: else most would be the last ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +59,9 @@ class Contestant:
     files: tuple[Path, ...]
     references: tuple[str, ...]
     row: Row
+    concurrency: int = 1
+    """How many of the files are asked for at a time."""
     worker: Worker | None = None
-
-    @property
-    def concurrency(self) -> int:
-        return REQUESTS_AT_ONCE if self.system.workload == "8 requests" else 1
 
     def start(self, setup: Setup, commands: Commands, first: Path) -> None:
         """Start its process and have it answer a first clip, so that the first round pays for nothing."""
@@ -71,7 +73,7 @@ class Contestant:
             self.row.problem = f"not available: {error}"
         except BenchmarkError as error:
             self.row.problem = f"failed: {error}"
-        if self.ask([first]):
+        if self.ask([first]) and self.system.workload != "full batches":
             self.row.first_answer = time.perf_counter() - started
 
     def ask(self, files: Sequence[Path]) -> Answer | None:
@@ -111,7 +113,8 @@ def benchmark(console: Console, plan: Plan, commands: Commands = command) -> Rep
         console.print("Gathering recordings …")
         material = gather(read_corpus(plan.corpus), LANGUAGE, plan.minutes * 60, Path(scratch))
         setup = Setup(plan.model, device, threads, plan.tokens, plan.peers, Path(scratch))
-        contestants = [_contestant(system, material) for system in systems]
+        requests = REQUESTS_AT_ONCE[device.partition(":")[0]]
+        contestants = [_contestant(system, material, requests) for system in systems]
         for one in contestants:
             stack.callback(one.close)
         _race(console, plan, setup, contestants, material, commands)
@@ -120,17 +123,19 @@ def benchmark(console: Console, plan: Plan, commands: Commands = command) -> Rep
         model=plan.model,
         device=device,
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        notes=_notes(plan, material),
+        notes=_notes(plan, material, requests),
         baseline=plan.baseline,
         rows=tuple(one.row for one in contestants),
     )
 
 
-def _contestant(system: System, material: Material) -> Contestant:
-    if system.workload == "8 requests":
-        files = tuple(sample.path for sample in material.samples)
-        references = tuple(sample.transcript for sample in material.samples)
-        return Contestant(system, files, references, Row(system.name, system.workload, material.seconds))
+def _contestant(system: System, material: Material, requests: int) -> Contestant:
+    if system.workload == "requests":
+        times = -(-REQUESTS_EACH * requests // len(material.samples))
+        files = tuple(sample.path for sample in material.samples) * times
+        references = tuple(sample.transcript for sample in material.samples) * times
+        row = Row(system.name, f"{requests} requests", material.seconds * times)
+        return Contestant(system, files, references, row, requests)
     row = Row(system.name, system.workload, material.joined_seconds)
     return Contestant(system, (material.joined,), (material.transcript,), row)
 
@@ -181,16 +186,16 @@ def _measure_latencies(contestants: Sequence[Contestant], material: Material, ru
         for seconds, clip in material.clips.items():
             for one in contestants:
                 step(f"latency of {seconds} s, {number} of {runs}: {one.system.name}")
-                if one.system.workload != "one core" and (answer := one.ask([clip])):
+                if one.system.workload in ("one recording", "requests") and (answer := one.ask([clip])):
                     one.row.latencies.setdefault(seconds, []).append(answer.work.seconds)
 
 
-def _notes(plan: Plan, material: Material) -> tuple[str, ...]:
+def _notes(plan: Plan, material: Material, requests: int) -> tuple[str, ...]:
     length = f"{len(material.samples)} recordings, {material.joined_seconds / 60:.1f} minutes"
     repeated = ", some of them more than once as the corpus has too little English" if material.repeated else ""
     notes = [
         f"{length}{repeated}. Rounds: {plan.rounds}; requests with each clip: {plan.latency_runs}.",
-        f"Ratio: to {plan.baseline} (one recording) or to {SERVED_BASELINE} ({REQUESTS_AT_ONCE} requests).",
+        f"Ratio: to {plan.baseline} (one recording) or to {SERVED_BASELINE} ({requests} requests).",
     ]
     if plan.tokens is not None:
         notes.append(f"{plan.tokens} tokens of each window, whatever was said.")

@@ -12,8 +12,9 @@ from typing import Final, Literal
 from whisper_serve.benchmark.errors import BadPlan, Unavailable
 from whisper_serve.benchmark.worker import Settings
 
-Workload = Literal["one recording", "8 requests", "one core"]
-REQUESTS_AT_ONCE: Final = 8
+Workload = Literal["one recording", "full batches", "requests", "one core"]
+REQUESTS_AT_ONCE: Final = {"cpu": 8, "cuda": 64}
+"""By the kind of device: as many as keep it busy."""
 LANGUAGE: Final = "en"
 PEER: Final = Path(__file__).with_name("peer_worker.py")
 BASE: Final = ("default", "base", "trial")
@@ -68,15 +69,16 @@ _ALL = (
     System("engine-float32", "engine", dtype="float32"),
     System("engine-words", "engine", words=True),
     System("engine-beam", "engine", beam_size=5),
+    System("engine-windows", "windows", "full batches", devices=_CUDA),
     System("openai-whisper", "openai-whisper"),
     *_faster_whisper("int8", _CPU),
     *_faster_whisper("float32", _CPU),
     *_faster_whisper("float16", _CUDA),
     System("transformers-float32", "transformers", devices=_CPU, dtype="float32"),
     System("transformers-float16", "transformers", devices=_CUDA, dtype="float16"),
-    System("engine-files", "transcriber", "8 requests"),
-    System("torchserve", "torchserve", "8 requests"),
-    System("gateway", "gateway", "8 requests"),
+    System("engine-files", "transcriber", "requests"),
+    System("torchserve", "torchserve", "requests"),
+    System("gateway", "gateway", "requests"),
     System("speech-detector", "speech-detector", "one core"),
 )
 SYSTEMS: Mapping[str, System] = {system.name: system for system in _ALL}

@@ -14,12 +14,16 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from whisper_serve.benchmark.protocol import Transcribe, Work, serve
 
 if TYPE_CHECKING:
-    from whisper_serve.evaluation.systems import System
+    from whisper_serve.evaluation.corpus import Sample
+    from whisper_serve.evaluation.systems import EngineSystem, Heard, System
+
+BATCHES: Final = 4
+"""How many full batches show what the engine alone can do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +45,34 @@ class Settings:
     """The folder for the archive of a server."""
 
 
-@contextmanager
-def _engine(settings: Settings) -> Iterator[Transcribe]:
+def _engine_system(settings: Settings) -> EngineSystem:
     from whisper_serve.engine.weights import load_weights
     from whisper_serve.evaluation.systems import EngineSystem
 
-    weights = load_weights(settings.model, progress=False)
-    system = EngineSystem(
-        weights,
+    return EngineSystem(
+        load_weights(settings.model, progress=False),
         settings.device,
         settings.dtype,
         tokens=settings.tokens,
         words=settings.words,
         beam_size=settings.beam_size,
     )
-    yield partial(_evaluated, system, settings.language)
+
+
+@contextmanager
+def _engine(settings: Settings) -> Iterator[Transcribe]:
+    yield partial(_evaluated, _engine_system(settings), settings.language)
+
+
+@contextmanager
+def _windows(settings: Settings) -> Iterator[Transcribe]:
+    """The engine alone, of windows that were cut before."""
+    system = _engine_system(settings)
+
+    def transcribe(files: Sequence[Path], _concurrency: int) -> Work:
+        return _work(system.transcribe_full_batches(_samples(files, settings.language), "transcribe", BATCHES))
+
+    yield transcribe
 
 
 @contextmanager
@@ -71,10 +88,16 @@ def _openai_whisper(settings: Settings) -> Iterator[Transcribe]:
 
 
 def _evaluated(system: System, language: str, files: Sequence[Path], _concurrency: int) -> Work:
+    return _work(system.transcribe(_samples(files, language), "transcribe", lambda _: None))
+
+
+def _samples(files: Sequence[Path], language: str) -> list[Sample]:
     from whisper_serve.evaluation.corpus import Sample
 
-    samples = [Sample(path.name, path, language, "") for path in files]
-    heard = system.transcribe(samples, "transcribe", lambda _: None)
+    return [Sample(path.name, path, language, "") for path in files]
+
+
+def _work(heard: Heard) -> Work:
     return Work(heard.values, heard.seconds, heard.tokens, heard.windows, heard.fill)
 
 
@@ -132,6 +155,7 @@ def _speech_detector(_: Settings) -> Iterator[Transcribe]:
 
 KINDS: Mapping[str, Callable[[Settings], AbstractContextManager[Transcribe]]] = {
     "engine": _engine,
+    "windows": _windows,
     "openai-whisper": _openai_whisper,
     "transcriber": _transcriber,
     "torchserve": partial(_served, gateway=False),

@@ -39,6 +39,7 @@ def bench(
         Path | None,
         typer.Option(help="Write the table into this file, between <!-- bench:cpu --> and <!-- /bench:cpu --> (gpu)."),
     ] = None,
+    marker: Annotated[str, typer.Option(help="The name of other such lines in the file: bench:gpu-turbo, say.")] = "",
     svg: Annotated[Path | None, typer.Option(help="Write a bar chart.")] = None,
 ) -> None:
     """Measure speed: this engine, openai-whisper, faster-whisper, transformers, and the servers before the engine.
@@ -65,8 +66,7 @@ def bench(
     # What would fail at the end fails now.
     if missing := [path for path in (json_file, svg) if path is not None and not path.parent.is_dir()]:
         raise CommandFailed(f"{missing[0]} cannot be written: there is no folder {missing[0].parent}")
-    place = "cpu" if resolve_device(device).type == "cpu" else "gpu"
-    marker = f"bench:{place}"
+    marker = marker or ("bench:cpu" if resolve_device(device).type == "cpu" else "bench:gpu")
     if markdown is not None:
         split_at_markers(markdown, marker)
     plan = Plan(corpus, model, device, systems, baseline, minutes, rounds, latency_runs, threads, tokens, peers)

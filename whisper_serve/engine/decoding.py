@@ -186,10 +186,7 @@ class GreedyDecoder:
         state = self._state
         # A row that is done but not yet dropped keeps writing in the last place of its memory.
         positions = state.length.clamp(max=self._last_place)
-        mask = None
-        if masked:
-            mask = (torch.arange(span, device=self._device) <= positions[:, None])[:, None, None]
-        hidden = self._model.decoder.step(state.token, positions, span, mask, self._cache)
+        hidden = self._model.decoder.step(state.token, positions, span, self._cache, masked=masked)
         state.length.add_(1)
         state.step.add_(1)
         self._choose(self._model.decoder.step_logits(hidden), hidden)

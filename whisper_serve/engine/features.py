@@ -23,11 +23,12 @@ def pad_windows(windows: Sequence[npt.NDArray[np.float32]], device: torch.device
     Raises:
         ValueError: a window is longer than 30 s or not one-dimensional.
     """
-    padded = torch.zeros(len(windows), N_SAMPLES, pin_memory=device.type == "cuda")
+    padded = torch.empty(len(windows), N_SAMPLES, pin_memory=device.type == "cuda")
     for row, samples in enumerate(windows):
         if samples.ndim != 1 or len(samples) > N_SAMPLES:
             raise ValueError(f"a window is at most {N_SAMPLES} mono samples, not of shape {samples.shape}")
         padded[row, : len(samples)] = torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))
+        padded[row, len(samples) :] = 0.0
     return padded.to(device, non_blocking=True)
 
 

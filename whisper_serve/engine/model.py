@@ -7,7 +7,7 @@ state between calls, so that one model may serve several threads.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -24,8 +24,23 @@ from .screening import ScreenedVocabulary
 from .thinning import thinned
 from .weights import Dimensions, Weights
 
+ALIGNMENT: Final = 64
+"""Of how many logits a row is a multiple on a GPU: 128 bytes in half precision."""
 TIMESTAMP_TOKENS: Final = 1501
 """The last tokens of the vocabulary: 0 to 30 s in steps of 20 ms."""
+
+
+class Places(NamedTuple):
+    """Where in the text a step's tokens stand, and what they look back over."""
+
+    rows: Tensor
+    """0, 1, … (rows,)."""
+    positions: Tensor
+    """Of each row's token, (rows,)."""
+    span: int
+    """How many positions are looked back over, from the first one on."""
+    bias: Tensor | None
+    """Added to the scores of attention, (rows, 1, 1, span): −∞ behind a row's position. ``None``: none ends before."""
 
 
 class EncoderBlock(nn.Module):
@@ -78,16 +93,14 @@ class DecoderBlock(nn.Module):
         """What `CrossAttention.scores` makes of the output of `attend_to_text`."""
         return self.cross_attn.scores(self.cross_attn_ln(x), cache.cross[layer], heads)
 
-    def step(
-        self, x: Tensor, cache: KeyValueCache, layer: int, positions: Tensor, span: int, mask: Tensor | None
-    ) -> Tensor:
-        """One token a row, shape (rows, 1, state), at ``positions`` (rows,), looking back over ``span`` positions."""
+    def step(self, x: Tensor, cache: KeyValueCache, layer: int, places: Places) -> Tensor:
+        """One token a row, shape (rows, 1, state)."""
         query, key, value = self.attn.project(self.attn_ln(x))
         keys, values = cache.self_keys[layer], cache.self_values[layer]
-        rows = torch.arange(len(x), device=x.device)
-        keys[rows, :, positions] = key[:, :, 0]
-        values[rows, :, positions] = value[:, :, 0]
-        attended = F.scaled_dot_product_attention(query, keys[:, :, :span], values[:, :, :span], attn_mask=mask)
+        keys[places.rows, :, places.positions] = key[:, :, 0]
+        values[places.rows, :, places.positions] = value[:, :, 0]
+        seen = slice(places.span)
+        attended = F.scaled_dot_product_attention(query, keys[:, :, seen], values[:, :, seen], attn_mask=places.bias)
         return self.finish(x + self.attn.finish(attended), cache, layer)
 
 
@@ -126,7 +139,8 @@ class AudioEncoder(nn.Module):
         """
         x = F.gelu(self.conv1(mel))
         x = F.gelu(self.conv2(x)).transpose(1, 2)
-        x = x + self.positional_embedding
+        # All blocks add to this tensor: if its numbers lay as the convolutions leave them, each would copy it.
+        x = (x + self.positional_embedding).contiguous()
         thinning = thinned(audio, x.shape[1]) if self.thins_padding and audio is not None else None
         if thinning:
             x = x[:, thinning.places]
@@ -144,6 +158,7 @@ class TextDecoder(nn.Module):
         state = dims.n_text_state
         # Given weights, it draws none: for random numbers of no use PyTorch would import its compiler, for a second.
         self.token_embedding = nn.Embedding(dims.n_vocab, state, _weight=torch.empty(dims.n_vocab, state))
+        self.n_vocab = dims.n_vocab
         self.positional_embedding = nn.Parameter(torch.empty(dims.n_text_ctx, state))
         self.blocks = nn.ModuleList(DecoderBlock(state, dims.n_text_head) for _ in range(dims.n_text_layer))
         self.ln = nn.LayerNorm(state)
@@ -208,17 +223,33 @@ class TextDecoder(nn.Module):
         return torch.cat(scores, dim=1)
 
     @phase(DECODER_STEP)
-    def step(self, tokens: Tensor, positions: Tensor, span: int, mask: Tensor | None, cache: KeyValueCache) -> Tensor:
-        """One token a row (rows,) at ``positions`` (rows,) → hidden states (rows, state)."""
+    def step(self, tokens: Tensor, positions: Tensor, span: int, cache: KeyValueCache, *, masked: bool) -> Tensor:
+        """One token a row (rows,) at ``positions`` (rows,) → hidden states (rows, state).
+
+        Args:
+            span: how many positions the rows look back over.
+            masked: whether a row may be shorter than ``span``.
+        """
         x = (self.token_embedding(tokens) + self.positional_embedding[positions]).unsqueeze(1)
+        bias = None
+        if masked:
+            behind = torch.arange(span, device=x.device) > positions[:, None]
+            bias = torch.zeros_like(behind, dtype=x.dtype).masked_fill_(behind, float("-inf"))[:, None, None]
+        places = Places(torch.arange(len(x), device=x.device), positions, span, bias)
         for layer, block in enumerate(self._layers()):
-            x = block.step(x, cache, layer, positions, span, mask)
+            x = block.step(x, cache, layer, places)
         hidden: Tensor = self.ln(x)[:, 0]
         return hidden
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states (…, state) → float32 logits (…, vocabulary); the embedding is also the output projection."""
-        return F.linear(hidden, self.token_embedding.weight).float()
+        return F.linear(hidden, self.token_embedding.weight)[..., : self.n_vocab].float()
+
+    def align_vocabulary(self) -> None:
+        """Add rows of zeros to the embedding, so that `logits` writes rows whose length a GPU's fastest kernels can."""
+        weight = self.token_embedding.weight
+        padded = F.pad(weight, (0, 0, 0, -len(weight) % ALIGNMENT))
+        self.token_embedding.weight = nn.Parameter(padded, requires_grad=False)
 
     @phase("logits")
     def step_logits(self, hidden: Tensor) -> Tensor:
@@ -251,6 +282,8 @@ class WhisperModel(nn.Module):
         state = {name: tensor.to(device, dtype) for name, tensor in fuse_projections(weights.tensors).items()}
         model.load_state_dict(state, assign=True)
         model.requires_grad_(False).eval()
+        if device.type == "cuda":
+            model.decoder.align_vocabulary()
         return model
 
     def speed_up(self, *, int8: bool) -> None:

@@ -12,11 +12,11 @@ import torch
 from whisper.audio import log_mel_spectrogram, pad_or_trim
 from whisper.model import ModelDimensions, Whisper
 
+from whisper_serve.conversions import window_transcript
 from whisper_serve.engine import FALLBACK_TEMPERATURES, DecodingOptions, Engine
 from whisper_serve.engine.options import Task
 from whisper_serve.engine.weights import Weights
 from whisper_serve.speech import WINDOW_SAMPLES, Joiner, Window, cut_windows, load_audio
-from whisper_serve.transcriber import window_transcript
 
 from .corpus import Sample
 
@@ -93,17 +93,35 @@ class EngineSystem:
 
     def transcribe(self, samples: Sequence[Sample], task: Task, progress: Progress) -> Heard:
         started = time.perf_counter()
+        tally = self._decode(samples, _windows(samples, overlap=self._tokens is None), task, progress)
+        return Heard(tally.texts, time.perf_counter() - started, tally.tokens, tally.windows, tally.fill)
+
+    def transcribe_full_batches(self, samples: Sequence[Sample], task: Task, batches: int) -> Heard:
+        """What the engine alone can do: windows are cut before the time is taken, and fill its batches.
+
+        They are gone through again and again until there are ``batches`` batches; what is told is the mean of once.
+        """
+        windows = list(_windows(samples, overlap=self._tokens is None))
+        times = -(-batches * self._engine.batch_size // len(windows))
+        again = [(owner + len(samples) * number, window) for number in range(times) for owner, window in windows]
+        started = time.perf_counter()
+        tally = self._decode([*samples] * times, again, task, lambda _: None)
+        seconds = (time.perf_counter() - started) / times
+        return Heard(tally.texts[: len(samples)], seconds, tally.tokens // times, len(windows), tally.fill)
+
+    def _decode(
+        self, samples: Sequence[Sample], windows: Iterable[tuple[int, Window]], task: Task, progress: Progress
+    ) -> _Tally:
         tally = _Tally(["" for _ in samples], [Joiner(words=False, logprobs=False) for _ in samples])
         done = 0
         # The engine's own batch size may shrink on the way, when memory is short.
-        windows = _windows(samples, overlap=self._tokens is None)
         for batch in _batches(windows, self._engine.batch_size):
             options = [self._options(task, samples[owner].told_language, window) for owner, window in batch]
             self._add(tally, batch, options)
             progress(batch[-1][0] - done)  # All before the last window's file are complete.
             done = batch[-1][0]
         progress(len(samples) - done)
-        return Heard(tally.texts, time.perf_counter() - started, tally.tokens, tally.windows, tally.fill)
+        return tally
 
     def _add(self, tally: _Tally, batch: Sequence[tuple[int, Window]], options: Sequence[DecodingOptions]) -> None:
         windows, owners = [window.audio for _, window in batch], [owner for owner, _ in batch]

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
+from whisper_serve.cores import usable_cores
 from whisper_serve.gateway.admission import Clients, Ticket
 from whisper_serve.gateway.backend import Backend
 from whisper_serve.gateway.changes import Changes
@@ -37,9 +38,10 @@ class Pipeline:
         self._upstreams = {
             name: Upstream(name, settings, backend, clients, observer.of(name)) for name, backend in backends.items()
         }
-        self._decoders = ThreadPoolExecutor(settings.decode_threads, "decode")
+        threads = settings.decode_threads or max(2, usable_cores())
+        self._decoders = ThreadPoolExecutor(threads, "decode")
         self._packers = ThreadPoolExecutor(1, "pack")
-        self._listeners = ThreadPoolExecutor(settings.decode_threads, "listen")
+        self._listeners = ThreadPoolExecutor(threads, "listen")
         self._live = LiveHub(settings, self._upstreams, observer, listeners=self._listeners, packers=self._packers)
         self._draining = False
         self._active = 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
 import torch
 
 from .dimensions import OFFICIAL_DIMENSIONS, Dimensions
@@ -26,14 +29,16 @@ def random_official(source: str) -> Weights:
 
 def random_tensors(dimensions: Dimensions, dtype: torch.dtype, seed: int = _SEED) -> dict[str, torch.Tensor]:
     """Tensors of these dimensions, without the encoder's positions: norms at 1 and 0, the rest normal."""
-    generator = torch.Generator().manual_seed(seed)
     shapes = expected_shapes(dimensions)
     del shapes[ENCODER_POSITIONS]
-    return {name: _tensor(name, shape, dtype, generator) for name, shape in shapes.items()}
+    with ThreadPoolExecutor() as pool:  # A large model has 1.5 billion numbers.
+        drawn = pool.map(partial(_tensor, dtype), shapes, shapes.values(), range(seed, seed + len(shapes)))
+        return dict(zip(shapes, drawn, strict=True))
 
 
-def _tensor(name: str, shape: Shape, dtype: torch.dtype, generator: torch.Generator) -> torch.Tensor:
+def _tensor(dtype: torch.dtype, name: str, shape: Shape, seed: int) -> torch.Tensor:
     module, kind = name.split(".")[-2:]
     if module.endswith("ln") or module == "ln_post":
         return torch.full(shape, float(kind == "weight"), dtype=dtype)
+    generator = torch.Generator().manual_seed(seed)
     return torch.empty(shape, dtype=dtype).normal_(0.0, _DEVIATION, generator=generator)
