@@ -17,7 +17,7 @@ from loadtest.plot import plot
 from loadtest.records import Results
 from loadtest.report import markdown
 from loadtest.samples import Sampler, write_samples
-from loadtest.shapes import SHAPES
+from loadtest.shapes import SHAPES, SOAK_CYCLE
 from loadtest.target import Target, own_servers
 from loadtest.thresholds import Check, Thresholds, judge
 from whisper_serve.evaluation.markers import picture, split_at_markers, write_between_markers
@@ -88,7 +88,7 @@ def load(options: Options, target: Target) -> Results:
     if sampler is None:
         return results
     write_samples(sampler.samples, options.reports / SAMPLES)
-    return replace(results, trends=trends(sampler.samples))
+    return replace(results, trends=trends(sampler.samples, SOAK_CYCLE if options.shape == "soak" else None))
 
 
 def command(options: Options, target: Target) -> list[str]:

@@ -10,6 +10,10 @@ from typing import Final, Protocol
 from loadtest.errors import BadShape
 
 STEPS: Final = 5
+SOAK_CYCLE: Final = 160.0
+"""Seconds from rest to rest of a soak."""
+SOAK_REST: Final = 70.0
+"""Of these so many are rest: for the longest clip to be spoken to its end, and freed memory to be given back."""
 SPIKE_FACTOR: Final = 4
 """Least users of a spike's base: one for so many at the peak."""
 
@@ -18,7 +22,7 @@ class Shape(Protocol):
     """What each shape tells."""
 
     def users_at(self, seconds: float) -> int:
-        """Users at a second of the run, from 0 to its total; at least 1."""
+        """Users at a second of the run, from 0 to its total; at least 1, but where a shape rests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +50,14 @@ class Steady(Limits):
 
 @dataclass(frozen=True, slots=True)
 class Soak(Limits):
-    """Up to the peak within the first twentieth of the run, and then all the time, for hours."""
+    """Up to the peak within the first twentieth of the run, and then again and again, for hours, with rests between.
+
+    What is in work swings by more than a leak grows in an hour: what processes hold at rest tells of leaks.
+    """
 
     def users_at(self, seconds: float) -> int:
+        if seconds % SOAK_CYCLE >= SOAK_CYCLE - SOAK_REST:
+            return 0
         return max(1, min(self.peak, math.ceil(self.peak * 20 * seconds / self.total)))
 
 

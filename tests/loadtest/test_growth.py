@@ -33,6 +33,24 @@ def test_noise_without_growth_is_within_its_uncertainty(seed: int) -> None:
     assert 0.05 < found.uncertainty < 2
 
 
+@pytest.mark.parametrize("leak", [0.0, 12.0])
+def test_where_the_load_rests_what_is_in_work_does_not_matter(leak: float) -> None:
+    times = np.linspace(0, 1, 1801)  # every 2 s
+    in_work = np.where(3600 * times % 160 < 100, 150 * np.random.default_rng(0).random(1801) * (1 + 2 * times), 0)
+    (found,) = trends(series(list(300 + leak * times + in_work)), cycle=160)
+    assert found.growth == pytest.approx(100 * leak / found.mean, abs=0.05)
+    assert found.mean == pytest.approx(300 + leak * 0.6, abs=2)
+    assert found.uncertainty < 0.1
+
+
+def test_cycles_that_are_not_whole_do_not_count() -> None:
+    values = [200.0 if at % 160 < 100 else 100.0 for at in range(0, 2000, 2)]
+    values[-40:] = [200.0] * 40  # the run ends before its last rest
+    (found,) = trends(series(values, hours=2000 / 3600), cycle=160)
+    assert (found.mean, round(found.growth, 6)) == (100.0, 0.0)
+    assert trends(series(values[:300], hours=600 / 3600), cycle=160) == []
+
+
 def test_what_was_there_too_shortly_has_no_trend() -> None:
     assert trends([]) == []
     assert trends(series([1.0] * 5)) == []

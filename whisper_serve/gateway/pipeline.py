@@ -38,7 +38,7 @@ class Pipeline:
         self._upstreams = {
             name: Upstream(name, settings, backend, clients, observer.of(name)) for name, backend in backends.items()
         }
-        threads = settings.decode_threads or max(2, usable_cores())
+        threads = settings.decode_threads or min(max(2, usable_cores()), 16)
         self._decoders = ThreadPoolExecutor(threads, "decode")
         self._packers = ThreadPoolExecutor(1, "pack")
         self._listeners = ThreadPoolExecutor(threads, "listen")

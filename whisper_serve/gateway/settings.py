@@ -58,7 +58,7 @@ class GatewaySettings(Settings):
     max_requests_per_client: int = Field(64, ge=1, description="Requests of one client in work at once.")
     max_bytes_per_client: int = Field(2 * GIB, gt=0, description="Uploaded bytes of one client in work at once.")
     decode_threads: int = Field(
-        0, ge=0, le=256, description="Files that are decoded at the same time; 0: as many as it has cores, at least 2."
+        0, ge=0, le=256, description="Files that are decoded at the same time; 0: as many as it has cores, 2 to 16."
     )
     live_streams: int = Field(64, ge=0, description="Live streams at once; 0 takes none.")
     live_idle_seconds: float = Field(30.0, gt=0, description="How long a live stream may bring nothing.")
