@@ -25,7 +25,8 @@ from whisper_serve.engine.state import Prompt
 from whisper_serve.engine.weights import Weights
 from whisper_serve.engine.workspace import Workspaces
 
-SAMPLING = replace(GREEDY, temperatures=(0.8,))
+# Nearly greedy: where many tokens are likely, rounding decides which of two neighbours is drawn.
+SAMPLING = replace(GREEDY, temperatures=(0.1,))
 # With a threshold of 0 every text is repetitive, and every temperature is tried.
 FALLBACK = replace(GREEDY, temperatures=(0.0, 0.4, 1.0), logprob_threshold=None, compression_ratio_threshold=0.0)
 

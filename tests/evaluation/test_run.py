@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 from rich.progress import Progress
 
 from tests.evaluation.examples import Parrot, entry
+from whisper_serve.engine import WindowResult
+from whisper_serve.engine.engine import Audio
 from whisper_serve.engine.weights import Weights
 from whisper_serve.evaluation.corpus import Sample, read_corpus
 from whisper_serve.evaluation.errors import CorpusError, SystemFailed
@@ -112,6 +116,28 @@ def test_windows_of_all_files_fill_the_batches(tiny_weights: Weights, clips: dic
     alone = [system.transcribe([sample], "transcribe", done.append) for sample in samples]
     assert together.values == [one.values[0] for one in alone]
     assert together.tokens == sum(one.tokens for one in alone)
+
+
+def test_full_batches_tell_the_mean_of_once(
+    tiny_weights: Weights, clips: dict[str, Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = EngineSystem(tiny_weights, "cpu", "float32", tokens=4)
+    system._engine.batch_size = 4
+    samples = [*clips.values()][:2]
+    once = system.transcribe(samples, "transcribe", lambda _: None)
+    batches: list[int] = []
+    computed = system._engine.transcribe
+
+    def counted(windows: Sequence[Audio], *rest: Any) -> list[WindowResult]:
+        batches.append(len(windows))
+        return computed(windows, *rest)
+
+    monkeypatch.setattr(system._engine, "transcribe", counted)
+    full = system.transcribe_full_batches(samples, "transcribe", 2)
+    assert sum(batches) >= 8
+    assert set(batches[:-1]) == {4}
+    assert (full.values, full.tokens, full.windows) == (once.values, once.tokens, once.windows)
+    assert full.fill == pytest.approx(once.fill)
 
 
 @pytest.mark.weights
