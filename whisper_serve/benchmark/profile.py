@@ -134,7 +134,7 @@ def short_name(kernel: str) -> str:
     name = kernel.removeprefix("void ").replace("(anonymous namespace)::", "")
     for bracket in "<(":
         name = name.partition(bracket)[0]
-    return name if name.startswith("aten::") else name.rpartition("::")[2].strip()
+    return name if name == kernel else name.rpartition("::")[2].strip()
 
 
 def markdown(found: Profile) -> str:
