@@ -154,8 +154,9 @@ class Transcriber:
         """
         self._engine = engine
         self._max_seconds = max_seconds
-        on_gpu = engine.model.device.type != "cpu"
-        self._cutters = cutters if cutters is not None else on_gpu * min(MOST_CUTTERS, usable_cores())
+        if cutters is None:
+            cutters = 0 if engine.model.device.type == "cpu" else min(MOST_CUTTERS, usable_cores())
+        self._cutters = cutters
 
     def run(self, jobs: Sequence[Job], progress: Progress | None = None) -> Run:
         """Transcribe all jobs.

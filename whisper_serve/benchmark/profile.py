@@ -149,10 +149,9 @@ def markdown(found: Profile) -> str:
     return "\n\n".join([heading, *tables, *waits])
 
 
-def _table(title: str, costs: Sequence[Cost], seconds: float) -> str:
+def _table(title: str, costs: Sequence[Cost], whole: float) -> str:
     lines = [f"| {title} | calls | ms | share |", "| --- | ---: | ---: | ---: |"]
     lines += [
-        f"| {one.name} | {one.calls} | {1000 * one.seconds:.1f} | {100 * one.seconds / seconds:.0f} % |"
-        for one in costs
+        f"| {one.name} | {one.calls} | {1000 * one.seconds:.1f} | {100 * one.seconds / whole:.0f} % |" for one in costs
     ]
     return "\n".join(lines)
