@@ -170,7 +170,7 @@ def test_only_what_is_no_fault_of_the_caller_is_logged(
     def missing() -> None:
         raise VadUnavailable("the speech detector is not installed")
 
-    monkeypatch.setattr("whisper_serve.speech.windows.SileroVad", missing)
+    monkeypatch.setattr("whisper_serve.speech.vad._session", missing)
     run = Transcriber(engine).run([FileJob(data / "en-jfk.mp3", FIXED)])
     assert isinstance(run.outcomes[0], VadUnavailable)
     assert "the speech detector is not installed" in caplog.text

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.speech.loudness import Loudness, scripted
 from whisper_serve.speech import vad
 from whisper_serve.speech.audio import SAMPLE_RATE, Audio, load_audio
 from whisper_serve.speech.errors import VadUnavailable
@@ -88,16 +89,6 @@ def test_no_frames_have_no_probabilities() -> None:
     assert SileroVad().probabilities(np.zeros((0, FRAME_SAMPLES), np.float32)).shape == (0,)
 
 
-class Scripted:
-    """A model whose probabilities are given beforehand."""
-
-    def __init__(self, probabilities: list[float]) -> None:
-        self._rest = iter(probabilities)
-
-    def probabilities(self, frames: Audio) -> Probabilities:
-        return np.array([next(self._rest) for _ in frames], np.float32)
-
-
 @given(
     probabilities=st.lists(st.sampled_from([0.0, 0.2, 0.34, 0.36, 0.49, 0.51, 0.8, 1.0]), max_size=200),
     missing=st.integers(0, FRAME_SAMPLES - 1),
@@ -113,31 +104,30 @@ def test_spans_are_those_of_silero(
     min_silence: int,
     threshold: float,
 ) -> None:
-    total = max(0, len(probabilities) * FRAME_SAMPLES - missing)
     probabilities = [float(np.float32(value)) for value in probabilities]
+    audio = scripted(probabilities)[: len(probabilities) * FRAME_SAMPLES - missing]
     expected = silero_utils.get_speech_timestamps_from_probs(
         probabilities,
         threshold=threshold,
         min_speech_duration_ms=min_speech,
         min_silence_duration_ms=min_silence,
         speech_pad_ms=0,
-        audio_length_samples=total,
+        audio_length_samples=len(audio),
     )
     options = VadOptions(threshold, min_speech_ms=min_speech, min_silence_ms=min_silence)
-    spans = speech_spans([np.zeros(total, np.float32)], options, model=Scripted(probabilities))
+    spans = speech_spans([audio], options, new_model=Loudness)
     assert list(spans) == [Span(span["start"], span["end"]) for span in expected]
 
 
 def test_span_is_known_as_soon_as_its_silence_is_long_enough() -> None:
-    probabilities = [0.9] * 128 + [0.0] * 128 + [0.9] * 128
     fed: list[int] = []
 
     def blocks() -> Iterator[Audio]:
-        for index in range(3):
+        for index, probability in enumerate((0.9, 0.0, 0.9)):
             fed.append(index)
-            yield np.zeros(128 * FRAME_SAMPLES, np.float32)
+            yield scripted([probability] * 128)
 
-    spans = speech_spans(blocks(), model=Scripted(probabilities))
+    spans = speech_spans(blocks(), new_model=Loudness)
     assert next(spans) == Span(0, 128 * FRAME_SAMPLES)
     assert fed == [0, 1]
     assert list(spans) == [Span(256 * FRAME_SAMPLES, 384 * FRAME_SAMPLES)]
@@ -151,6 +141,12 @@ def test_speech_is_found_and_silence_and_noise_are_not(data: Path) -> None:
     tone = np.sin(np.arange(5 * SAMPLE_RATE) * 2 * np.pi * 440 / SAMPLE_RATE).astype(np.float32) / 8
     for other in (np.zeros_like(noise), noise, tone):
         assert list(speech_spans([other.astype(np.float32)])) == []
+
+
+def test_a_recording_may_begin_amid_speech(data: Path) -> None:
+    speech = load_audio(data / "en-librispeech-1089-134686-0000.flac")[168 * FRAME_SAMPLES :] * np.float32(0.03)
+    assert not (SileroVad().probabilities(frames_of(speech))[:25] > 0.5).any(), "Silero alone misses what is said first"
+    assert next(speech_spans([speech])).start == 0
 
 
 def test_quiet_speech_is_found(data: Path) -> None:

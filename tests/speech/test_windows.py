@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.speech.loudness import Loudness, scripted
 from whisper_serve.speech.audio import SAMPLE_RATE, Audio, load_audio, open_audio
-from whisper_serve.speech.vad import FRAME_SAMPLES, Probabilities, Span, VadOptions, speech_spans
+from whisper_serve.speech.vad import FRAME_SAMPLES, Span, VadOptions, speech_spans
 from whisper_serve.speech.windows import (
     BRIDGE,
     GRID,
@@ -26,22 +27,14 @@ VAD = VadOptions()
 PADDING = VAD.padding_ms * SAMPLE_RATE // 1000
 
 
-class Loudness:
-    """Takes a frame's first sample for the probability that it holds speech: audio that carries its own script."""
-
-    def probabilities(self, frames: Audio) -> Probabilities:
-        return frames[:, 0]
-
-
 def audio_of(*runs: tuple[float, float]) -> Audio:
     """(probability, seconds) runs to audio for `Loudness`, in whole frames."""
-    frames = [np.full(round(seconds * SAMPLE_RATE / FRAME_SAMPLES), value) for value, seconds in runs]
-    return np.repeat(np.concatenate([*frames, np.zeros(0)]), FRAME_SAMPLES).astype(np.float32)
+    return scripted([value for value, seconds in runs for _ in range(round(seconds * SAMPLE_RATE / FRAME_SAMPLES))])
 
 
 def cut(audio: Audio, vad: VadOptions | None = VAD, size: int = 10**9) -> list[Window]:
     blocks = [audio[at : at + size] for at in range(0, len(audio), size)]
-    return list(cut_windows(blocks, vad, model=Loudness()))
+    return list(cut_windows(blocks, vad, new_model=Loudness))
 
 
 def placed(windows: list[Window]) -> list[Span]:
@@ -89,7 +82,7 @@ tails = st.integers(0, FRAME_SAMPLES - 1)
 def test_all_speech_is_in_exactly_one_window(runs: list[tuple[float, float]], tail: int) -> None:
     audio = np.concatenate([audio_of(*runs), np.full(tail, 0.7, np.float32)])
     windows = cut(audio)
-    spans = list(speech_spans([audio], VAD, model=Loudness()))
+    spans = list(speech_spans([audio], VAD, new_model=Loudness))
     assert_windows_of(audio, windows)
     assert_covered_once(spans, windows, len(audio))
     for place in placed(windows):
@@ -120,7 +113,7 @@ def test_windows_are_sound_with_any_options(
     options = VadOptions(0.5, min_speech, min_silence, padding)
     windows = cut(audio, options)
     assert_windows_of(audio, windows)
-    assert_covered_once(list(speech_spans([audio], options, model=Loudness())), windows, len(audio))
+    assert_covered_once(list(speech_spans([audio], options, new_model=Loudness)), windows, len(audio))
 
 
 @settings(max_examples=60, deadline=None)
@@ -208,7 +201,7 @@ def test_the_overlap_begins_where_speech_is_least_likely() -> None:
 def test_without_overlap_windows_share_nothing() -> None:
     audio = audio_of((1, 100))
     for vad in (VAD, None):
-        windows = list(cut_windows([audio], vad, model=Loudness(), overlap=False))
+        windows = list(cut_windows([audio], vad, new_model=Loudness, overlap=False))
         assert not any(window.overlaps for window in windows)
         assert all(before.end == after.start for before, after in pairwise(windows))
 
@@ -245,7 +238,7 @@ def test_windows_come_while_the_file_is_still_being_decoded(vad: VadOptions | No
             fed += len(block)
             yield block
 
-    for window in cut_windows(blocks(), vad, model=Loudness()):
+    for window in cut_windows(blocks(), vad, new_model=Loudness):
         end = round(window.end * SAMPLE_RATE)
         assert fed <= end + WINDOW_SAMPLES + SAMPLE_RATE
         assert window.audio.base is None  # holds on to nothing but its own samples

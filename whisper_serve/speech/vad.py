@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,6 +27,8 @@ FRAME_SAMPLES, CONTEXT_SAMPLES = 512, 64
 STATE_SIZE = 128
 #: Frames given to the model at once (4 s): long enough for its full speed, short enough to start early.
 CHUNK_FRAMES = 128
+#: The first second of a recording, for which the network knows no sound before.
+OPENING_FRAMES = 31
 #: Between this much below the threshold and the threshold, speech goes on but does not begin.
 HYSTERESIS, MIN_NEGATIVE_THRESHOLD = 0.15, 0.01
 MODEL_FILE = Path("data", "silero_vad_16k_sequence.onnx")
@@ -71,6 +73,8 @@ class VadOptions:
 
 #: Beyond these a window would hold more silence than speech.
 _LIMITS_MS = {"min_speech_ms": 5_000, "min_silence_ms": 5_000, "padding_ms": 1_000}
+
+DEFAULT_VAD = VadOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +176,12 @@ class SpanTracker:
 
 
 def speech_spans(
-    blocks: Iterable[Audio], options: VadOptions | None = None, *, model: SpeechModel | None = None
+    blocks: Iterable[Audio], options: VadOptions = DEFAULT_VAD, *, new_model: Callable[[], SpeechModel] = SileroVad
 ) -> Iterator[Span]:
     """The speech in a stream of audio, without padding, each span as soon as it is known to have ended."""
-    tracker = SpanTracker(options or VadOptions())
+    tracker = SpanTracker(options)
     total = 0
-    for samples, probabilities in chunks(blocks, model or SileroVad()):
+    for samples, probabilities in chunks(blocks, options, new_model):
         total += len(samples)
         for probability in probabilities.tolist():
             if span := tracker.push(probability):
@@ -186,14 +190,38 @@ def speech_spans(
         yield span
 
 
-def chunks(blocks: Iterable[Audio], model: SpeechModel) -> Iterator[tuple[Audio, Probabilities]]:
+def chunks(
+    blocks: Iterable[Audio], options: VadOptions, new_model: Callable[[], SpeechModel]
+) -> Iterator[tuple[Audio, Probabilities]]:
     """Blocks of any size to chunks of `CHUNK_FRAMES` frames, each with its probabilities.
 
     The last chunk is as short as the audio leaves it; zeros fill its last frame for the model only.
     """
+    model, opening = new_model(), True
     for samples in rechunk(blocks, CHUNK_FRAMES * FRAME_SAMPLES):
-        padded = np.pad(samples, (0, -len(samples) % FRAME_SAMPLES))
-        yield samples, model.probabilities(padded.reshape(-1, FRAME_SAMPLES))
+        frames = np.pad(samples, (0, -len(samples) % FRAME_SAMPLES)).reshape(-1, FRAME_SAMPLES)
+        probabilities = model.probabilities(frames)
+        yield samples, _opened(frames, probabilities, options, new_model) if opening else probabilities
+        opening = False
+
+
+def _opened(
+    frames: Audio, probabilities: Probabilities, options: VadOptions, new_model: Callable[[], SpeechModel]
+) -> Probabilities:
+    """The probabilities of a recording's first chunk, had it not begun so suddenly.
+
+    The network does not believe in a voice that it hears before any other sound, so the first words of a recording
+    that begins amid speech would be lost. What lies in its first second, and in no window by what was heard of it, is
+    looked at again after the same second backwards.
+    """
+    spoken = np.flatnonzero(probabilities >= options.threshold)
+    first = int(spoken[0]) if len(spoken) else len(frames)
+    again = min(first - options.padding_ms * SAMPLE_RATE // 1000 // FRAME_SAMPLES, OPENING_FRAMES)
+    if again <= 0:
+        return probabilities
+    model = new_model()
+    model.probabilities(np.ascontiguousarray(frames[:OPENING_FRAMES].reshape(-1)[::-1]).reshape(-1, FRAME_SAMPLES))
+    return np.concatenate([model.probabilities(frames[:again]), probabilities[again:]])
 
 
 def rechunk(blocks: Iterable[Audio], size: int) -> Iterator[Audio]:

@@ -29,6 +29,7 @@ import numpy.typing as npt
 
 from whisper_serve.speech.audio import SAMPLE_RATE, Audio
 from whisper_serve.speech.vad import (
+    DEFAULT_VAD,
     FRAME_SAMPLES,
     SileroVad,
     Span,
@@ -55,8 +56,6 @@ FORCED_RANGE = 8 * SAMPLE_RATE
 LEAST_OVERLAP, MOST_OVERLAP = 2 * SAMPLE_RATE, 4 * SAMPLE_RATE
 #: Without speech detection: a silence is so long, and has so little of the window's mean energy (−30 dB).
 SILENCE, SILENT_SHARE = SAMPLE_RATE // 5, 1e-3
-
-DEFAULT_VAD = VadOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +103,18 @@ def cut_windows(
     blocks: Iterable[Audio],
     vad: VadOptions | None = DEFAULT_VAD,
     *,
-    model: SpeechModel | None = None,
+    new_model: Callable[[], SpeechModel] = SileroVad,
     overlap: bool = True,
 ) -> Iterator[Window]:
     """Cut a stream of audio into windows, each yielded as soon as it is certain.
 
     With `vad` the windows hold all speech and none is made where there is none; without (None) they hold
-    the whole audio, cut at its quietest points. `model` finds the speech; Silero VAD by default. Without
+    the whole audio, cut at its quietest points. `new_model` finds the speech. Without
     `overlap` no two windows share anything, and a word may be cut in two. The windows do not depend on the
     sizes of the blocks, of which no more than two windows' worth is held.
     """
     history = History(overlap)
-    pieces = _whole(blocks, history) if vad is None else _speech(blocks, vad, model or SileroVad(), history)
+    pieces = _whole(blocks, history) if vad is None else _speech(blocks, vad, new_model, history)
     before = 0
     for index, (piece, audio) in enumerate(pieces):
         yield Window(index, piece.start / SAMPLE_RATE, audio, before / SAMPLE_RATE, piece.shared / SAMPLE_RATE)
@@ -123,10 +122,10 @@ def cut_windows(
 
 
 def _speech(
-    blocks: Iterable[Audio], vad: VadOptions, model: SpeechModel, history: History
+    blocks: Iterable[Audio], vad: VadOptions, new_model: Callable[[], SpeechModel], history: History
 ) -> Iterator[tuple[_Piece, Audio]]:
     packer = _Packer(vad, history)
-    for samples, probabilities in chunks(blocks, model):
+    for samples, probabilities in chunks(blocks, vad, new_model):
         history.append(samples, probabilities.tolist())
         for probability in probabilities.tolist():
             for piece in packer.push(probability):
