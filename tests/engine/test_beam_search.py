@@ -191,9 +191,9 @@ def test_a_search_keeps_the_likeliest_texts_and_those_that_ended() -> None:
 
 def test_a_search_knows_where_its_text_was_not_let_stop() -> None:
     search = BeamSearch(1, eot=9, limit=3)
-    for urged, expected in ((False, None), (True, 1), (True, 1)):
+    for urged, expected in ((False, ()), (True, (1,)), (True, (1, 2))):
         search.advance([Step(0, 1, -0.1, -0.1, urged)])
-        assert search.best(None).urged_at == expected
+        assert search.best(None).urges == expected
 
 
 @given(

@@ -202,10 +202,10 @@ def test_places_where_a_row_was_urged_on_are_the_same(
             with workspaces.lease(4, most=8) as workspace:
                 workspace.cache.fill(model.decoder.keys_values(features), 4)
                 found = GraphDecoder(model, tokenizer, workspace, prompts).run()
-            assert [(one.tokens, one.finished, one.urged_at) for one in found] == [
-                (one.tokens, one.finished, one.urged_at) for one in expected
+            assert [(one.tokens, one.finished, one.urges) for one in found] == [
+                (one.tokens, one.finished, one.urges) for one in expected
             ]
-    assert [one.urged_at is not None for one in expected] == [True, False, False, True]
+    assert [bool(one.urges) for one in expected] == [True, False, False, True]
     assert graphs.replays > 0
 
 

@@ -34,8 +34,8 @@ class Beam:
     sum_logprob: float = 0.0
     """Of all of them, and of the end of text where it was reached."""
     ended: bool = False
-    urged_at: int | None = None
-    """See `Sampled.urged_at`."""
+    urges: tuple[int, ...] = ()
+    """See `Sampled.urges`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +106,8 @@ class BeamSearch:
 
     def _longer(self, step: Step) -> Beam:
         beam = self.beams[step.beam]
-        urged_at = len(beam.tokens) if step.urged and beam.urged_at is None else beam.urged_at
-        return Beam((*beam.tokens, step.token), (*beam.logprobs, step.logprob), step.sum_logprob, urged_at=urged_at)
+        urges = (*beam.urges, len(beam.tokens)) if step.urged else beam.urges
+        return Beam((*beam.tokens, step.token), (*beam.logprobs, step.logprob), step.sum_logprob, urges=urges)
 
 
 class BeamDecoder(SharedDecoder):
@@ -192,6 +192,6 @@ class BeamDecoder(SharedDecoder):
         prompts = self._prompts[:: self._width]
         found = [search.best(prompt.length_penalty) for search, prompt in zip(self._searches, prompts, strict=True)]
         return [
-            Sampled(beam.tokens, beam.logprobs, beam.sum_logprob, silence, beam.ended, beam.urged_at)
+            Sampled(beam.tokens, beam.logprobs, beam.sum_logprob, silence, beam.ended, beam.urges)
             for beam, silence in zip(found, no_speech.tolist(), strict=True)
         ]

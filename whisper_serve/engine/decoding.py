@@ -11,7 +11,7 @@ from what was read then.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -40,26 +40,19 @@ class Sampled:
     """Over ``tokens`` and, where it was reached, the end of text."""
     no_speech_prob: float
     finished: bool
-    urged_at: int | None
-    """Which of ``tokens`` is the first that the row sampled only because it was not let stop."""
+    urges: tuple[int, ...]
+    """Which of ``tokens`` the row sampled only because it was not let stop."""
 
     def until(self, stop: int) -> Sampled:
         """The same, had the row stopped before that token."""
         logprobs = self.logprobs[:stop]
-        return replace(
-            self, tokens=self.tokens[:stop], logprobs=logprobs, sum_logprob=sum(logprobs), finished=True, urged_at=None
-        )
+        urges = tuple(urge for urge in self.urges if urge < stop)
+        return Sampled(self.tokens[:stop], logprobs, sum(logprobs), self.no_speech_prob, True, urges)
 
     def since(self, start: int) -> Sampled:
         """What came from that token on."""
-        before = sum(self.logprobs[:start])
-        return replace(
-            self,
-            tokens=self.tokens[start:],
-            logprobs=self.logprobs[start:],
-            sum_logprob=self.sum_logprob - before,
-            urged_at=None,
-        )
+        total = self.sum_logprob - sum(self.logprobs[:start])
+        return Sampled(self.tokens[start:], self.logprobs[start:], total, self.no_speech_prob, self.finished, ())
 
 
 class Draft:
@@ -258,8 +251,6 @@ class GreedyDecoder:
             finished = eot in tokens[:limit]
             length = tokens.index(eot) if finished else limit
             total = sum(logprobs[: length + finished])
-            urged_at = urged.index(True) if True in urged[:length] else None
-            sampled.append(
-                Sampled(tuple(tokens[:length]), tuple(logprobs[:length]), total, silence, finished, urged_at)
-            )
+            urges = tuple(place for place, was in enumerate(urged[:length]) if was)
+            sampled.append(Sampled(tuple(tokens[:length]), tuple(logprobs[:length]), total, silence, finished, urges))
         return sampled

@@ -46,7 +46,7 @@ from .sample_decoding import BestOfDecoder
 from .segments import SECONDS_PER_TIMESTAMP
 from .state import Prompt
 from .strategy import Strategy
-from .task import SHORTEST_REMAINDER, Audio, WindowTask
+from .task import SHORTEST_TAIL, Audio, WindowTask
 from .tokenizer import WhisperTokenizer
 from .weights import AlignmentHeads, Weights
 from .words import with_words
@@ -306,7 +306,7 @@ class Engine:
     def _prompt(self, task: WindowTask) -> Prompt:
         options = task.options
         tokens = self.tokenizer.initial_tokens(options, task.language)
-        reach = task.duration - SHORTEST_REMAINDER if options.spoken_to_end else 0.0
+        reach = task.duration - SHORTEST_TAIL if options.spoken_to_end else 0.0
         return Prompt(
             tokens=tokens,
             sot_index=tokens.index(self.tokenizer.sot),

@@ -14,15 +14,17 @@ from .tokenizer import WhisperTokenizer
 
 
 def decoding_of(task: WindowTask, prompt: Prompt, sampled: Sampled, tokenizer: WhisperTokenizer) -> DecodingResult:
-    """The row's result; if what it said when it had to go on is poor, only what it said before."""
-    decoding = _result(task, prompt, sampled, tokenizer)
-    if sampled.urged_at is not None:
-        further = _result(task, prompt, sampled.since(sampled.urged_at), tokenizer)
-        wordless = not any(map(str.isalnum, tokenizer.decode(further.tokens)))
+    """The row's result; of what it said when it had to go on, only what is good."""
+    for urge in reversed(sampled.urges):
+        before, further = sampled.until(urge), _result(task, prompt, sampled.since(urge), tokenizer)
+        said = tokenizer.decode(further.tokens)
+        wordless = not any(map(str.isalnum, said))
         poor = needs_fallback(further, task.options) or is_silence(further, task.options)
-        if wordless or poor or not further.finished:
-            return _result(task, prompt, sampled.until(sampled.urged_at), tokenizer)
-    return decoding
+        # Who has nothing more to say and must, says the last sentence again.
+        again = tokenizer.decode(before.tokens).endswith(said)
+        if wordless or poor or again or not further.finished:
+            sampled = before
+    return _result(task, prompt, sampled, tokenizer)
 
 
 def _result(task: WindowTask, prompt: Prompt, sampled: Sampled, tokenizer: WhisperTokenizer) -> DecodingResult:

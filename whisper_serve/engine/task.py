@@ -17,6 +17,8 @@ Audio = npt.NDArray[np.float32]
 SAMPLE_RATE: Final = 16_000
 SHORTEST_REMAINDER: Final = 1.0
 """Seconds; what the model left of a window is decoded on its own only if it is longer than this."""
+SHORTEST_TAIL: Final = 0.8
+"""Seconds; a text that ends longer than this before its window, of which the last 0.3 s are silence, has to go on."""
 MAX_CONTINUATIONS: Final = 8
 """Decodings a window at most, should the model advance in tiny steps."""
 MAX_LOOPS: Final = 2
