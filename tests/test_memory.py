@@ -1,4 +1,4 @@
-"""Freed memory is given back to the system."""
+"""Freed memory is given back to the system, and many threads do not each keep a heap."""
 
 from __future__ import annotations
 
@@ -32,8 +32,42 @@ print("freed", flush=True)
 sys.stdin.read()
 """
 
+# Threads that are all there at the same time, each with memory of its own; glibc tells its heaps on stderr.
+THREADS = """
+import ctypes, sys, threading
+from whisper_serve.memory import share_arenas
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps it")
+if sys.argv[1] == "shared":
+    share_arenas()
+libc = ctypes.CDLL(None)
+all_there = threading.Barrier(8)
+
+def work():
+    libc.malloc(ctypes.c_size_t(1000))
+    all_there.wait()
+
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+libc.malloc_stats()
+"""
+
+needs_glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps it")
+
+
+@needs_glibc
+def test_threads_share_heaps() -> None:
+    def heaps(how: str) -> int:
+        done = subprocess.run([sys.executable, "-c", THREADS, how], capture_output=True, text=True, check=True)
+        return done.stderr.count("Arena ")
+
+    assert heaps("shared") == 2
+    assert heaps("own") > 4
+
+
+@needs_glibc
 def test_freed_memory_is_given_back() -> None:
     kept = memory_after("kept", lambda _: False)
     assert kept > PIECES * PIECE

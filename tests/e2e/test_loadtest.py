@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from loadtest.__main__ import main
@@ -38,6 +42,22 @@ def test_servers_of_its_own_are_loaded_and_watched(archive: Path, tmp_path: Path
     watched = {(trend.process.split()[0], trend.quantity) for trend in results.trends}
     roles = ("supervisor", "gateway", "torchserve", "worker")
     assert {(role, "USS MB") for role in roles} | {("all", "temporary files")} <= watched
+
+
+def test_servers_of_its_own_end_with_it(archive: Path, tmp_path: Path) -> None:
+    locust = tmp_path / "locust"
+    locust.write_text(f"#!{sys.executable}\nimport time\nprint('loading', flush=True)\ntime.sleep(600)\n")
+    locust.chmod(0o755)
+    options = ["--model", "trial", "--store", str(archive.parent), "--reports", str(tmp_path), "--locust", str(locust)]
+    command = [sys.executable, "-m", "loadtest", *options]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert any("loading" in line for line in process.stdout)
+        started = psutil.Process(process.pid).children(recursive=True)
+        assert len(started) >= 5, "Locust, the supervisor, the gateway, TorchServe and its workers"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(120) == 128 + signal.SIGTERM
+    assert not [each for each in started if each.is_running()]
 
 
 def test_what_takes_too_long_fails(stack: Stack, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from whisper_serve.gateway.metrics import Metrics
 from whisper_serve.gateway.pipeline import Pipeline
 from whisper_serve.gateway.service import PipelineLike
 from whisper_serve.gateway.settings import GatewaySettings
-from whisper_serve.memory import keep_trimmed
+from whisper_serve.memory import keep_trimmed, share_arenas
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ def run(settings: GatewaySettings) -> int:
         KeysError: the file of keys cannot be read.
     """
     configure(settings.log_level)
+    share_arenas()
     keep_trimmed()
     metrics, lifecycle = Metrics(), Lifecycle()
     backends = {model.name: Backend(settings, model, metrics.of(model.name)) for model in settings.served}

@@ -19,8 +19,13 @@ OLDEST, NEWEST = 11, 21
 # Java would write statistics for debuggers into /tmp, whatever its temporary folder is.
 NO_TRACES = ("-XX:-UsePerfData",)
 # A heap that is there from the start, since one taken page by page grows for hours; it still grows where that does
-# not suffice. What Java has freed outside of it goes back to the system every 10 s, if this version can do that.
-MEMORY = ("-Xms256m", "-XX:+AlwaysPreTouch", "-XX:+IgnoreUnrecognizedVMOptions", "-XX:TrimNativeHeapInterval=10000")
+# not suffice. Code is compiled once: to gather statistics and compile it better goes on for hours too, and a window
+# takes 2 ms either way. What Java has freed outside of its heap goes back to the system every 10 s, if this version
+# can do that.
+MEMORY = (
+    *("-Xms256m", "-XX:+AlwaysPreTouch", "-XX:TieredStopAtLevel=1"),
+    *("-XX:+IgnoreUnrecognizedVMOptions", "-XX:TrimNativeHeapInterval=10000"),
+)
 _VERSION = re.compile(r'version "(\d+)(?:\.(\d+))?')
 
 
