@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -53,11 +53,12 @@ def fitted(series: Sequence[Sample], points: Sequence[Point]) -> Trend:
 
 def _points(series: Sequence[Sample], cycle: float | None) -> list[Point]:
     """Hours and value of each cycle's least sample, or the means of spans of the same length."""
-    pairs = [(sample.seconds / 3600, sample.value) for sample in series]
     if cycle is None:
+        pairs = [(sample.seconds / 3600, sample.value) for sample in series]
         spans = np.array_split(np.asarray(pairs, dtype=np.float64), min(SPANS, len(pairs)))
         return [(float(hours), float(value)) for hours, value in (span.mean(axis=0) for span in spans)]
     first, last = series[0].seconds, series[-1].seconds
-    whole = [pair for pair in pairs if 3600 * pair[0] < last - (last - first) % cycle]
-    cycles = groupby(whole, key=lambda pair: int((3600 * pair[0] - first) // cycle))
-    return [min(each, key=itemgetter(1)) for _, each in cycles]
+    whole = [sample for sample in series if sample.seconds < last - (last - first) % cycle]
+    cycles = groupby(whole, key=lambda sample: int((sample.seconds - first) // cycle))
+    least = [min(each, key=attrgetter("value")) for _, each in cycles]
+    return [(sample.seconds / 3600, sample.value) for sample in least]

@@ -51,6 +51,16 @@ def test_cycles_that_are_not_whole_do_not_count() -> None:
     assert trends(series(values[:300], hours=600 / 3600), cycle=160) == []
 
 
+def test_each_sample_is_in_one_cycle_of_the_same_length() -> None:
+    # Seconds that are others once they were made hours and seconds again.
+    first = 902.0370511392503
+    times = [first + 2 * step for step in range(1354)]
+    values = [200.0 if (at - first) % 160 < 100 else 100.0 for at in times]
+    samples = [Sample(at, "worker 1", "USS MB", value) for at, value in zip(times, values, strict=True)]
+    (found,) = trends(samples, cycle=160)
+    assert (found.mean, round(found.growth, 6)) == (100.0, 0.0)
+
+
 def test_what_was_there_too_shortly_has_no_trend() -> None:
     assert trends([]) == []
     assert trends(series([1.0] * 5)) == []
