@@ -88,8 +88,13 @@ def test_texts_end_where_those_of_openai_whisper_end(
         assert ours.avg_logprob == pytest.approx(theirs.avg_logprob, abs=1e-4)
 
 
+STEADY_SAMPLES = replace(SAMPLES, temperatures=(0.1,))
+"""Of a flat distribution at a higher temperature, rounding, which is another in each batch, can change a sample."""
 # Of one kind each: greedy rows, beams of several sizes, samples, other symbols left out.
-KINDS = (*ASKED[:5], *MIXED[:4], SAMPLES, replace(SAMPLES, length_penalty=0.5), replace(GREEDY, suppress_tokens=()))
+KINDS = (
+    *(*ASKED[:5], *MIXED[:4]),
+    *(STEADY_SAMPLES, replace(STEADY_SAMPLES, length_penalty=0.5), replace(GREEDY, suppress_tokens=())),
+)
 
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -106,7 +111,7 @@ def test_a_batch_of_all_strategies_equals_each_window_alone(
 def test_where_greedy_rows_have_graphs_beams_are_decoded_beside_them(
     tiny_engine: Engine, noises: Sequence[Audio]
 ) -> None:
-    options = [BEAMS, GREEDY, SAMPLES, replace(GREEDY, suppress_tokens=(11,)), GREEDY, BEAMS, GREEDY, GREEDY]
+    options = [BEAMS, GREEDY, STEADY_SAMPLES, replace(GREEDY, suppress_tokens=(11,)), GREEDY, BEAMS, GREEDY, GREEDY]
     graphs = Graphs()
     assert_same(graphs.engine(tiny_engine.model).decode(noises, options), tiny_engine.decode(noises, options))
     assert graphs.replays > graphs.captures > 0
