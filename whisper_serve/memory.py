@@ -19,14 +19,14 @@ ARENAS: Final = 2
 _M_ARENA_MAX: Final = -8
 
 
-def share_arenas(most: int = ARENAS) -> None:
-    """Let threads that begin from now on share so many heaps: for a process of many threads that compute little.
+def share_arenas() -> None:
+    """Let threads that begin from now on share few heaps: for a process of many threads that compute little.
 
     Nothing happens where the C library is not glibc.
     """
     limit = getattr(ctypes.CDLL(None), "mallopt", None)
     if limit is not None:
-        limit(_M_ARENA_MAX, most)
+        limit(_M_ARENA_MAX, ARENAS)
 
 
 def keep_trimmed(seconds: float = SECONDS) -> None:

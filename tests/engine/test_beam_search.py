@@ -92,8 +92,11 @@ STEADY_SAMPLES = replace(SAMPLES, temperatures=(0.1,))
 """Of a flat distribution at a higher temperature, rounding, which is another in each batch, can change a sample."""
 # Of one kind each: greedy rows, beams of several sizes, samples, other symbols left out.
 KINDS = (
-    *(*ASKED[:5], *MIXED[:4]),
-    *(STEADY_SAMPLES, replace(STEADY_SAMPLES, length_penalty=0.5), replace(GREEDY, suppress_tokens=())),
+    *ASKED[:5],
+    *MIXED[:4],
+    STEADY_SAMPLES,
+    replace(STEADY_SAMPLES, length_penalty=0.5),
+    replace(GREEDY, suppress_tokens=()),
 )
 
 

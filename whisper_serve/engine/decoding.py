@@ -46,8 +46,7 @@ class Sampled:
     def until(self, stop: int) -> Sampled:
         """The same, had the row stopped before that token."""
         logprobs = self.logprobs[:stop]
-        urges = tuple(urge for urge in self.urges if urge < stop)
-        return Sampled(self.tokens[:stop], logprobs, sum(logprobs), self.no_speech_prob, True, urges)
+        return Sampled(self.tokens[:stop], logprobs, sum(logprobs), self.no_speech_prob, True, ())
 
     def since(self, start: int) -> Sampled:
         """What came from that token on."""

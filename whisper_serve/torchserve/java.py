@@ -23,8 +23,11 @@ NO_TRACES = ("-XX:-UsePerfData",)
 # takes 2 ms either way. What Java has freed outside of its heap goes back to the system every 10 s, if this version
 # can do that.
 MEMORY = (
-    *("-Xms256m", "-XX:+AlwaysPreTouch", "-XX:TieredStopAtLevel=1"),
-    *("-XX:+IgnoreUnrecognizedVMOptions", "-XX:TrimNativeHeapInterval=10000"),
+    "-Xms256m",
+    "-XX:+AlwaysPreTouch",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+IgnoreUnrecognizedVMOptions",
+    "-XX:TrimNativeHeapInterval=10000",
 )
 _VERSION = re.compile(r'version "(\d+)(?:\.(\d+))?')
 
