@@ -95,6 +95,17 @@ def test_what_is_left_has_its_own_tokens_and_measures() -> None:
     assert not segment.decoding.loops
 
 
+@pytest.mark.parametrize(("threshold", "kept"), [(-0.01, 1), (-1.0, 5), (None, 5)])
+def test_of_a_short_cycle_one_occurrence_remains_where_the_model_doubts_its_text(
+    threshold: float | None, kept: int
+) -> None:
+    said = decoding(0.0, " Good night." + THANKS * 5, 9.0)
+    assert not said.loops
+    found = believed(said, replace(OPTIONS, logprob_threshold=threshold), TOKENIZER, 10.0)
+    assert [one.text for one in found.segments] == [" Good night." + THANKS * kept]
+    assert (found.dropped is None) == (kept == 5)
+
+
 def test_a_circle_stays_where_the_check_is_off() -> None:
     said = decoding(0.0, THANKS * 15, 9.0)
     found = believed(said, replace(OPTIONS, compression_ratio_threshold=None), TOKENIZER, 10.0)

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tiny import TINY
-from whisper_serve.engine.repetition import REPEATS, SHORTEST_CYCLE, find_cycle, repeated_places
+from whisper_serve.engine.repetition import (
+    REPEATS,
+    SHORTEST_CYCLE,
+    SHORTEST_DOUBTED_CYCLE,
+    find_cycle,
+    repeated_places,
+)
 from whisper_serve.engine.tokenizer import WhisperTokenizer
 
 TOKENIZER = WhisperTokenizer(TINY)
@@ -19,10 +25,10 @@ texts = st.lists(st.tuples(blocks, st.integers(1, 9)), max_size=6).map(
 """Texts in which much is repeated, sometimes often enough."""
 
 
-def has_cycle(tokens: Sequence[int]) -> bool:
+def has_cycle(tokens: Sequence[int], shortest: int = SHORTEST_CYCLE) -> bool:
     """What `find_cycle` looks for, as it is defined: some stretch is one block, often and long enough."""
     for period in range(1, len(tokens) // REPEATS + 1):
-        length = max(REPEATS * period, SHORTEST_CYCLE)
+        length = max(REPEATS * period, shortest)
         for start in range(len(tokens) - length + 1):
             stretch = tokens[start : start + length]
             if stretch[period:] == stretch[:-period]:
@@ -35,12 +41,12 @@ def once(tokens: Sequence[int], *, finished: bool = True) -> list[int]:
     return [token for place, token in enumerate(tokens) if place not in repeated]
 
 
-@given(texts)
-def test_a_cycle_is_found_exactly_where_there_is_one(tokens: list[int]) -> None:
-    cycle = find_cycle(tokens)
-    assert (cycle is not None) is has_cycle(tokens)
+@given(texts, st.sampled_from([SHORTEST_CYCLE, SHORTEST_DOUBTED_CYCLE]))
+def test_a_cycle_is_found_exactly_where_there_is_one(tokens: list[int], shortest: int) -> None:
+    cycle = find_cycle(tokens, shortest)
+    assert (cycle is not None) is has_cycle(tokens, shortest)
     if cycle:
-        assert cycle.stop - cycle.start >= max(REPEATS * cycle.period, SHORTEST_CYCLE)
+        assert cycle.stop - cycle.start >= max(REPEATS * cycle.period, shortest)
         assert tokens[cycle.start : cycle.stop - cycle.period] == tokens[cycle.start + cycle.period : cycle.stop]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from whisper_serve.engine import Engine
+from whisper_serve.engine.weights import Weights
 from whisper_serve.evaluation.borders import Comparison, Cutting, TimedWord, measure_cutting
 from whisper_serve.evaluation.corpus import Sample, read_corpus
 from whisper_serve.evaluation.gapless import LONGEST, Gapless, gapless, longest_pause
@@ -17,6 +18,12 @@ SPOKEN = [f"w{number}" for number in range(60)]
 def timed(words: Sequence[str], start: float = 0.0) -> list[TimedWord]:
     """A word each half second."""
     return [TimedWord(word, start + number / 2) for number, word in enumerate(words)]
+
+
+@pytest.fixture(scope="module")
+def engine(base_weights: Weights) -> Engine:
+    """The base model, computing as it does by default."""
+    return Engine.load(base_weights, "cpu")
 
 
 @pytest.mark.parametrize(
@@ -56,22 +63,25 @@ def test_recordings_are_joined_without_a_pause(clips: dict[str, Sample]) -> None
 @pytest.mark.slow
 @pytest.mark.weights
 @pytest.mark.timeout(1200)
-def test_no_word_is_lost_or_doubled_where_windows_meet(base_engine: Engine, clips: dict[str, Sample]) -> None:
+def test_no_word_is_lost_or_doubled_where_windows_meet(engine: Engine, clips: dict[str, Sample]) -> None:
     recording = gapless([clip for clip in clips.values() if clip.language == "en"], 90)
-    assert_nothing_lost(base_engine, recording)
+    assert_nothing_lost(engine, recording)
 
 
 @pytest.mark.slow
 @pytest.mark.weights
 @pytest.mark.timeout(1200)
-def test_no_word_is_lost_or_doubled_in_ten_minutes_without_a_pause(base_engine: Engine, corpus: Path) -> None:
-    recording = gapless([sample for sample in read_corpus(corpus) if sample.language == "en"], 600)
-    assert recording.seconds >= 600
-    assert_nothing_lost(base_engine, recording)
+@pytest.mark.parametrize(("language", "seconds"), [("en", 600), ("fr", 300)])
+def test_no_word_is_lost_or_doubled_in_minutes_without_a_pause(
+    engine: Engine, corpus: Path, language: str, seconds: int
+) -> None:
+    recording = gapless([sample for sample in read_corpus(corpus) if sample.language == language], seconds)
+    assert recording.seconds >= seconds
+    assert_nothing_lost(engine, recording, language)
 
 
-def assert_nothing_lost(engine: Engine, recording: Gapless) -> None:
+def assert_nothing_lost(engine: Engine, recording: Gapless, language: str = "en") -> None:
     assert longest_pause(recording.audio) <= LONGEST
-    cutting: Cutting = measure_cutting(Transcriber(engine), recording, "en", overlap=True)
+    cutting: Cutting = measure_cutting(Transcriber(engine), recording, language, overlap=True)
     assert cutting.overlapping >= 0.5 * len(cutting.borders) > 1
     assert (cutting.lost, cutting.doubled) == ([], [])

@@ -169,6 +169,21 @@ def test_the_text_changes_over_amid_the_overlap() -> None:
     assert first[-1].end == pytest.approx(22.5, abs=0.4)
 
 
+@pytest.mark.parametrize("mistaken", [0, 1])
+@pytest.mark.parametrize("place", range(54, 59))
+def test_where_the_windows_differ_the_likelier_text_counts(mistaken: int, place: int) -> None:
+    def hear(words: Sequence[Said], start: float) -> WindowTranscript:
+        wrong = {TEXT[place]: "hm"} if (start > 0) == mistaken else {}
+        heard = heard_in([(wrong.get(text, text), begin, end) for text, begin, end in words], start)
+        return replace(heard, segments=tuple(map(doubted, heard.segments)))
+
+    def doubted(segment: Segment) -> Segment:
+        words = (replace(word, probability=0.3) if word.word == " hm" else word for word in segment.words)
+        return replace(segment, words=tuple(words))
+
+    assert joined(two_windows(hear)).text.split() == TEXT
+
+
 def test_segments_without_times_of_words_are_joined_too() -> None:
     def untimed(words: Sequence[Said], start: float) -> WindowTranscript:
         return heard_in(words, start, timed=False)

@@ -21,9 +21,14 @@ def is_repetitive(result: DecodingResult, options: DecodingOptions) -> bool:
     return threshold is not None and (result.loops or result.compression_ratio > threshold)
 
 
+def is_improbable(result: DecodingResult, options: DecodingOptions) -> bool:
+    """Whether the model itself doubts the text."""
+    return options.logprob_threshold is not None and result.avg_logprob < options.logprob_threshold
+
+
 def needs_fallback(result: DecodingResult, options: DecodingOptions) -> bool:
     """Whether to decode again in the next way: the text repeats itself or is improbable, and not silence."""
-    improbable = options.logprob_threshold is not None and result.avg_logprob < options.logprob_threshold
+    improbable = is_improbable(result, options)
     if improbable and options.no_speech_threshold is not None and result.no_speech_prob > options.no_speech_threshold:
         return False
     return improbable or is_repetitive(result, options)

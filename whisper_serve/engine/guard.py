@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from whisper.utils import compression_ratio
 
-from .fallback import is_repetitive, is_silence
+from .fallback import is_improbable, is_silence
 from .options import DecodingOptions
-from .repetition import repeated_places
+from .repetition import SHORTEST_CYCLE, SHORTEST_DOUBTED_CYCLE, repeated_places
 from .results import DecodingResult, DroppedSegment
 from .segments import SECONDS_PER_TIMESTAMP, Segmentation, segment
 from .tokenizer import WhisperTokenizer
@@ -25,20 +26,31 @@ def believed(
     if is_silence(decoding, options):
         text = tokenizer.decode(decoding.tokens).strip()
         return Segmentation((), duration, DroppedSegment(0.0, duration, "silence", text) if text else None)
-    if decoding.loops and is_repetitive(decoding, options):
-        once, dropped = _once(decoding, tokenizer, duration)
+    if lost := _repeated(decoding, options, tokenizer):
+        once, dropped = _once(decoding, lost, tokenizer, duration)
         return replace(segment(once, tokenizer, duration), dropped=dropped)
     return segment(decoding, tokenizer, duration)
 
 
+def _repeated(decoding: DecodingResult, options: DecodingOptions, tokenizer: WhisperTokenizer) -> list[int]:
+    """Places of the tokens that repeat a cycle: of a short one too where the model doubts its text."""
+    doubted = is_improbable(decoding, options)
+    if options.compression_ratio_threshold is None or not (decoding.loops or doubted):
+        return []
+    places = [place for place, token in enumerate(decoding.tokens) if token < tokenizer.eot]
+    repeated = repeated_places(
+        [decoding.tokens[place] for place in places],
+        finished=decoding.finished,
+        shortest=SHORTEST_DOUBTED_CYCLE if doubted else SHORTEST_CYCLE,
+    )
+    return [places[number] for number in repeated]
+
+
 def _once(
-    decoding: DecodingResult, tokenizer: WhisperTokenizer, duration: float
+    decoding: DecodingResult, lost: Sequence[int], tokenizer: WhisperTokenizer, duration: float
 ) -> tuple[DecodingResult, DroppedSegment]:
-    """The decoding without the repetitions of its cycles, and these. Timestamps stay: they belong to what is around."""
+    """The decoding without those tokens, and these. Timestamps stay: they belong to what is around."""
     tokens, logprobs = decoding.tokens, decoding.token_logprobs
-    places = [place for place, token in enumerate(tokens) if token < tokenizer.eot]
-    repeated = repeated_places([tokens[place] for place in places], finished=decoding.finished)
-    lost = [places[number] for number in repeated]
     kept = sorted(set(range(len(tokens))).difference(lost))
     text = tokenizer.decode_with_special([tokens[place] for place in kept]).strip()
     total = decoding.avg_logprob * (len(tokens) + 1) - sum(logprobs[place] for place in lost)

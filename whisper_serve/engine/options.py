@@ -76,7 +76,8 @@ class DecodingOptions:
     compression_ratio_threshold: float | None = 2.4
     """A text that zlib shrinks by more than this, or that goes in circles, is repetitive and is decoded again.
 
-    At the last temperature, circles are cut out of it. ``None`` switches both off."""
+    At the last temperature, circles are cut out of it: short ones too where it is improbable. ``None`` switches all of
+    this off."""
     logprob_threshold: float | None = -1.0
     """A mean log-probability a token below this means a failed decoding."""
     no_speech_threshold: float | None = 0.6

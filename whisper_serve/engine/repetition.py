@@ -11,6 +11,8 @@ REPEATS: Final = 4
 SHORTEST_CYCLE: Final = 32
 """Tokens of all occurrences together, some 8 s of speech: four times "no," are 8 and six times "Hallelujah," 30 tokens,
 while a model in a circle hardly leaves it before the window's end or the limit of 224 tokens."""
+SHORTEST_DOUBTED_CYCLE: Final = 12
+"""The same in a text that the model itself doubts: what it says four times there nobody sang."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +24,14 @@ class Cycle:
     stop: int
 
 
-def find_cycle(tokens: Sequence[int]) -> Cycle | None:
-    """The first cycle of the shortest period, all of it; ``None`` where there is none.
+def find_cycle(tokens: Sequence[int], shortest: int = SHORTEST_CYCLE) -> Cycle | None:
+    """The first cycle of the shortest period, all of it; ``None`` where there is none of `shortest` tokens.
 
     In a cycle so many tokens in a row equal the one a period later. Every so many tokens one is tried, so that wherever
     a cycle lies one of its tokens is; what is around is looked at from there.
     """
     for period in range(1, len(tokens) // REPEATS + 1):
-        in_a_row = max(REPEATS * period, SHORTEST_CYCLE) - period
+        in_a_row = max(REPEATS * period, shortest) - period
         last = len(tokens) - period
         for probe in range(in_a_row - 1, last, in_a_row):
             start = stop = probe
@@ -42,7 +44,7 @@ def find_cycle(tokens: Sequence[int]) -> Cycle | None:
     return None
 
 
-def repeated_places(tokens: Sequence[int], *, finished: bool) -> list[int]:
+def repeated_places(tokens: Sequence[int], *, finished: bool, shortest: int = SHORTEST_CYCLE) -> list[int]:
     """Places of the tokens to leave out so that of each cycle the first occurrence remains.
 
     What follows a cycle follows that occurrence as it followed the last one, since only whole occurrences go. At the
@@ -50,9 +52,10 @@ def repeated_places(tokens: Sequence[int], *, finished: bool) -> list[int]:
 
     Args:
         finished: whether the text came to its end before the token limit.
+        shortest: tokens that a cycle has at least.
     """
     kept = list(range(len(tokens)))
-    while cycle := find_cycle([tokens[place] for place in kept]):
+    while cycle := find_cycle([tokens[place] for place in kept], shortest):
         in_part = cycle.stop == len(kept) and (not finished or cycle.start == 0)
         rest = 0 if in_part else (cycle.stop - cycle.start) % cycle.period
         del kept[cycle.start + cycle.period + rest : cycle.stop]

@@ -30,9 +30,8 @@ from .scores import ErrorRate, error_rate, normalized
 NEAR: Final = 3.0
 """Seconds on either side of a border, or of the middle of an overlap, in which words count."""
 AROUND: Final = 12.0
-"""Seconds on either side that the window around a border holds."""
-COMPARED: Final = 8.0
-"""Seconds on either side in which the words are aligned, so that those that count have neighbours."""
+"""Seconds on either side that the window around a border holds, and in which words are aligned: those that count need
+neighbours, or they would be taken for the same word elsewhere."""
 MARGIN: Final = 30
 """Words of the reference before and after those that are heard around a border, among which they are looked for."""
 Progress = Callable[[float], None]
@@ -164,9 +163,9 @@ class Comparison:
 
     def at(self, border: float, overlaps: bool, judge: Sequence[TimedWord]) -> Border:
         """What is wrong near a border, beside the words that were heard in a window around it."""
-        heard = [word for word in self._heard if abs(word.at - border) < COMPARED]
+        heard = [word for word in self._heard if abs(word.at - border) < AROUND]
         reference = self._reference(border)
-        judge_near = [word for word in judge if abs(word.at - border) < COMPARED]
+        judge_near = [word for word in judge if abs(word.at - border) < AROUND]
         confirmed = _confirmed(reference, judge_near)
         unspoken = _unconfirmed(reference, heard)
         lost: list[str] = []
@@ -197,7 +196,7 @@ class Comparison:
         places = [
             self._place[number]
             for number, word in enumerate(self._heard)
-            if number in self._place and abs(word.at - border) < COMPARED
+            if number in self._place and abs(word.at - border) < AROUND
         ]
         if not places:
             return self._spoken

@@ -7,7 +7,8 @@ have heard at the same time: up to it the one counts, after it the other.
 
 That word is found by the longest common subsequence of the words in the overlap, normalised, in which a pair
 counts the less the further its times are apart, so that of words that are said again and again the right ones
-meet. Of the pairs the one nearest to the middle is taken, rather with pairs on both sides than on its own.
+meet. Of the pairs the one nearest to the middle is taken, rather with pairs on both sides than on its own; but
+where the windows differ between two pairs, further from the middle if that is the likelier text.
 Where no word is common, the one window counts up to the middle and the other from where its last word ended.
 
 Both windows are asked for the times of their words, whatever the caller wants: it costs one pass over the
@@ -18,10 +19,11 @@ such times is served as well: the words of a segment are then taken to be spread
 
 from __future__ import annotations
 
+import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Final
 
 import numpy as np
@@ -35,6 +37,10 @@ TOLD_TOLERANCE: Final = 0.5
 GUESSED_TOLERANCE: Final = 2.0
 #: Seconds nearer to the middle that a neighbouring pair on either side is worth.
 NEIGHBOUR_WORTH: Final = 0.4
+#: Seconds nearer to the middle that a text e times as likely is worth.
+LIKELIHOOD_WORTH: Final = 10.0
+#: A word is not held to be less likely than this.
+LEAST_PROBABILITY: Final = 0.05
 
 Placed = tuple[float, WindowTranscript]
 """A window's transcript with its start in the file, in seconds."""
@@ -121,7 +127,8 @@ def join(
 class _Word:
     """A word with the space before it, the number of its segment, and when it was said.
 
-    `told` are start and end in the window, `start` and `end` those in the file.
+    `told` are start and end in the window, `start` and `end` those in the file. Where nothing was told of it the
+    probability is 1.
     """
 
     text: str
@@ -129,6 +136,7 @@ class _Word:
     told: tuple[float, float]
     start: float
     end: float
+    probability: float
 
     @property
     def middle(self) -> float:
@@ -144,13 +152,13 @@ def _words(window: WindowTranscript, start: float) -> list[_Word]:
     """All words of a window that starts at `start`."""
     words = []
     for number, segment in enumerate(window.segments):
-        timed = [(word.word, word.start, word.end) for word in segment.words]
-        for text, begin, end in timed or _spread(segment, window.language):
-            words.append(_Word(text, number, (begin, end), start + begin, start + end))
+        timed = [(word.word, word.start, word.end, word.probability) for word in segment.words]
+        for text, begin, end, probability in timed or _spread(segment, window.language):
+            words.append(_Word(text, number, (begin, end), start + begin, start + end, probability))
     return words
 
 
-def _spread(segment: Segment, language: str) -> list[tuple[str, float, float]]:
+def _spread(segment: Segment, language: str) -> list[tuple[str, float, float, float]]:
     """The words of a segment without times, as long as they are written; letters where there are no spaces."""
     pieces: list[str] = []
     for letter in segment.text:
@@ -162,7 +170,7 @@ def _spread(segment: Segment, language: str) -> list[tuple[str, float, float]]:
     ends = [*accumulate(map(len, pieces), initial=0)]
     pace = (segment.end - segment.start) / max(ends[-1], 1)
     times = [segment.start + pace * end for end in ends]
-    return list(zip(pieces, times, times[1:], strict=False))
+    return [(piece, *span, 1.0) for piece, span in zip(pieces, pairwise(times), strict=True)]
 
 
 def _change_over(
@@ -175,12 +183,13 @@ def _change_over(
     pairs = _common(before[first:], after[:stop], tolerance)
     if pairs:
         met = set(pairs)
+        likelier = dict(zip(pairs, _likelier(before[first:], after, pairs), strict=True))
 
         def distance(pair: tuple[int, int]) -> float:
             one, two = pair
             neighbours = ((one - 1, two - 1) in met) + ((one + 1, two + 1) in met)
             at = (before[first + one].middle + after[two].middle) / 2
-            return abs(at - middle) - NEIGHBOUR_WORTH * neighbours
+            return abs(at - middle) - NEIGHBOUR_WORTH * neighbours - LIKELIHOOD_WORTH * likelier[pair]
 
         one, two = min(pairs, key=distance)
         return first + one + 1, two + 1
@@ -213,6 +222,24 @@ def _common(before: Sequence[_Word], after: Sequence[_Word], tolerance: float) -
         else:
             j += 1
     return pairs
+
+
+def _likelier(before: Sequence[_Word], after: Sequence[_Word], pairs: Sequence[tuple[int, int]]) -> Iterator[float]:
+    """How much likelier the text up to each pair is as the earlier window has it than as the later one has it.
+
+    The logarithm of the ratio: where they differ, each is as likely as its least likely word, or as the pairs around
+    it where it has none.
+    """
+    total = 0.0
+    yield total
+    for (one, two), (next_one, next_two) in pairwise(pairs):
+        if (next_one, next_two) != (one + 1, two + 1):
+            total += _likelihood(before[one : next_one + 1]) - _likelihood(after[two : next_two + 1])
+        yield total
+
+
+def _likelihood(words: Sequence[_Word]) -> float:
+    return math.log(max(LEAST_PROBABILITY, min(word.probability for word in words)))
 
 
 def _cut(window: WindowTranscript, words: Sequence[_Word], first: int, stop: int) -> tuple[Segment, ...]:
