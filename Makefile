@@ -42,7 +42,7 @@ KUBECTL := $(CHART_TOOLS)/kubectl/kubectl
 IMAGES := gateway torchserve
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo build test test-slow test-page screenshots chaos fuzz audit test-chart test-monitoring chart-docs metrics-docs manifests lint format eval quality quality-gpu bench bench-gpu bench-live profile profile-gpu loadtest images test-images test-cluster lock proto clean
+.PHONY: help setup serve demo build test test-slow test-page screenshots chaos fuzz audit test-chart test-monitoring chart-docs metrics-docs manifests lint format eval quality quality-gpu borders bench bench-gpu bench-live profile profile-gpu loadtest images test-images test-cluster lock proto clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -116,6 +116,10 @@ quality: $(RUN_STAMP) $(PEERS_STAMP)  ## The same beside faster-whisper too, int
 
 quality-gpu: $(RUN_STAMP) $(PEERS_STAMP)  ## The same on a GPU
 	$(call QUALITY,cuda)
+
+borders: $(RUN_STAMP)  ## Count the words that are lost or doubled where windows meet, into docs/quality.md
+	$(BIN)/whisper-serve eval "$(CORPUS)" --model "$(MODEL)" --borders 10 --language en --language fr --language de \
+		--markdown docs/quality.md $(ARGS)
 
 BENCH = $(BIN)/whisper-serve bench "$(CORPUS)" --model "$(MODEL)" --device $(1) --peers $(PEERS) \
 	--json docs/performance-$(2).json --svg docs/performance-$(2).svg --markdown docs/performance.md $(ARGS)

@@ -191,6 +191,8 @@ def test_evaluation_fails_before_it_measures(data: Path, tmp_path: Path) -> None
         (data, ["--system", "http://127.0.0.1:9/v1"], "does not answer"),
         (data, ["--html", str(tmp_path / "none" / "page.html")], "there is no folder"),
         (data, ["--markdown", str(page)], "<!-- bench:quality -->"),
+        (data, ["--markdown", str(page), "--borders", "1"], "<!-- bench:borders -->"),
+        (data, ["--borders", "1", "--language", "en", "--language", "sv"], "is in 'sv'"),
     ):
         answer = run("eval", str(corpus), *arguments)
         assert answer.returncode == 1
@@ -215,6 +217,20 @@ def test_evaluation_writes_what_it_measured(data: Path, tmp_path: Path, tiny_wei
     assert len(measured["spoken"]) == 2
     assert "| openai-whisper − ours |" in page.read_text()
     assert "de-common-voice-17922420.mp3" in (tmp_path / "page.html").read_text()
+
+
+def test_evaluation_writes_what_happens_at_borders(data: Path, tmp_path: Path, tiny_weights: Weights) -> None:
+    save_weights(tiny_weights, tmp_path / "tiny.safetensors")
+    page = tmp_path / "page.md"
+    page.write_text("<!-- bench:borders -->\n<!-- /bench:borders -->\n")
+    arguments = ["--borders", "1", "--language", "fr", "--language", "German", "--model", "tiny.safetensors"]
+    files = ["--json", "all.json", "--markdown", "page.md"]
+    answer = run("eval", str(data), *arguments, *files, cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    ways = [(each["language"], each["label"]) for each in json.loads((tmp_path / "all.json").read_text())]
+    assert ways == [(code, way) for code in ("fr", "de") for way in ("without overlap", "overlapping within speech")]
+    for code, way in ways:
+        assert f"| {code} | {way} |" in page.read_text()
 
 
 def test_keys_are_added_listed_and_revoked(tmp_path: Path) -> None:

@@ -12,11 +12,15 @@ from whisper_serve.cli.console import CommandFailed, out
 from whisper_serve.cli.options import Dtype, Model
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from whisper_serve.evaluation.lineup import Setup
     from whisper_serve.evaluation.results import Report
 
 MARKER: Final = "bench:quality"
 """What is written into a Markdown file stands between its marks."""
+BORDERS_MARKER: Final = "bench:borders"
+"""The same of what is measured where windows meet."""
 
 
 def evaluate_systems(
@@ -52,7 +56,7 @@ def evaluate_systems(
             "--borders",
             min=1,
             max=120,
-            help="Only measure this: the recordings of one language (by default English), joined without pauses to so "
+            help="Only measure this: the recordings of each language (by default English), joined without pauses to so "
             "many minutes, and the words that are lost or doubled where windows meet, without and with overlap.",
         ),
     ] = None,
@@ -74,7 +78,10 @@ def evaluate_systems(
     ] = None,
     markdown: Annotated[
         Path | None,
-        typer.Option(help=f"Write the tables into this file, between <!-- {MARKER} --> and its end."),
+        typer.Option(
+            help=f"Write the tables into this file, between <!-- {MARKER} --> and its end; with --borders between "
+            f"those of {BORDERS_MARKER}."
+        ),
     ] = None,
     html: Annotated[
         Path | None, typer.Option(help="Write one page with tables, plots, and the texts with their differences.")
@@ -96,7 +103,7 @@ def evaluate_systems(
 
     * `whisper-serve eval recordings --system engine --system engine-beam --language en`
 
-    * `whisper-serve eval recordings --borders 10`
+    * `whisper-serve eval recordings --borders 10 --language en --language fr`
 
     * `whisper-serve eval recordings/test.tsv --system http://127.0.0.1:8000/v1 --system other=http://other:8000/v1#base`
     """
@@ -111,11 +118,12 @@ def evaluate_systems(
     if missing := [path for path in (json_file, html) if path is not None and not path.parent.is_dir()]:
         raise CommandFailed(f"{missing[0]} cannot be written: there is no folder {missing[0].parent}")
     if markdown is not None:
-        split_at_markers(markdown, MARKER)
+        split_at_markers(markdown, MARKER if borders is None else BORDERS_MARKER)
     codes = tuple(_code(name) for name in language or ())
     where = str(resolve_device(device))
     if borders is not None:
-        _borders(corpus, codes or ("en",), borders, Setup(model, where, dtype, fallback, api_key), json_file)
+        setup = Setup(model, where, dtype, fallback, api_key)
+        _borders(corpus, codes or ("en",), borders, setup, json_file, markdown)
         return
 
     def peer(name: str) -> Opened:
@@ -126,46 +134,60 @@ def evaluate_systems(
     _deliver(measure(out, plan, entries), json_file, markdown, html)
 
 
-def _borders(corpus: Path, codes: tuple[str, ...], minutes: float, setup: Setup, json_file: Path | None) -> None:
-    """Measure where windows meet, and print what was found."""
+def _borders(
+    corpus: Path,
+    codes: Sequence[str],
+    minutes: float,
+    setup: Setup,
+    json_file: Path | None,
+    markdown: Path | None,
+) -> None:
+    """Measure where windows meet, print what was found, and write it into the files that are asked for."""
     import json
     from dataclasses import asdict
+    from datetime import datetime, timezone
 
     from rich.progress import Progress
 
+    from whisper_serve.benchmark.machine import this_machine
     from whisper_serve.benchmark.table import CONSOLE_WIDTH
     from whisper_serve.engine import Engine
     from whisper_serve.engine.weights import load_weights
+    from whisper_serve.evaluation import tables
     from whisper_serve.evaluation.borders import Cutting, measure_cutting
     from whisper_serve.evaluation.corpus import read_corpus
     from whisper_serve.evaluation.gapless import gapless
-    from whisper_serve.evaluation.tables import border_table, console_table
+    from whisper_serve.evaluation.markers import write_between_markers
     from whisper_serve.transcriber import Transcriber
 
-    if len(codes) > 1:
-        raise CommandFailed("--borders measures one language: give --language once")
-    samples = [sample for sample in read_corpus(corpus) if sample.language == codes[0]]
-    if not samples:
-        raise CommandFailed(f"nothing in {corpus} is in {codes[0]!r}")
-    recording = gapless(samples, 60 * minutes)
+    samples = read_corpus(corpus)
+    spoken = {code: [sample for sample in samples if sample.language == code] for code in codes}
+    if missing := [code for code in codes if not spoken[code]]:
+        raise CommandFailed(f"nothing in {corpus} is in {missing[0]!r}")
     transcriber = Transcriber(Engine.load(load_weights(setup.model), setup.device, setup.dtype))
+    cuttings: list[Cutting] = []
     with Progress(console=out, transient=True) as bar:
-        job = bar.add_task("listening", total=2.0)
-
-        def measure(*, overlap: bool) -> Cutting:
-            return measure_cutting(
-                transcriber, recording, codes[0], overlap=overlap, progress=lambda share: bar.advance(job, share)
+        job = bar.add_task("listening", total=2.0 * len(spoken))
+        for code, recordings in spoken.items():
+            recording = gapless(recordings, 60 * minutes)
+            cuttings += (
+                measure_cutting(
+                    transcriber, recording, code, overlap=overlap, progress=lambda share: bar.advance(job, share)
+                )
+                for overlap in (False, True)
             )
-
-        cuttings = [measure(overlap=False), measure(overlap=True)]
+    date = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    heading = tables.origin(setup.model, setup.device, date, str(this_machine(None, setup.device)))
+    heading += f"; {minutes:g} minutes of each language"
+    table = tables.border_table(cuttings)
     console = Console(width=max(out.width, CONSOLE_WIDTH), highlight=False)
-    console.print(
-        f"{setup.model} on {setup.device}: {recording.seconds / 60:.1f} minutes without a pause", markup=False
-    )
-    console.print(console_table(border_table(cuttings)))
+    console.print(heading, markup=False)
+    console.print(tables.console_table(table))
     if json_file is not None:
         body = [asdict(cutting) for cutting in cuttings]
         json_file.write_text(json.dumps(body, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if markdown is not None:
+        write_between_markers(markdown, BORDERS_MARKER, f"{heading}.\n\n{tables.markdown_table(table)}")
 
 
 def _code(name: str) -> str:

@@ -53,6 +53,7 @@ class Border:
 class Cutting:
     """One way to cut a recording, and what came of it."""
 
+    language: str
     label: str
     windows: int
     borders: tuple[Border, ...]
@@ -95,7 +96,8 @@ def measure_cutting(
         borders.append(comparison.at(at, overlaps, judge))
         progress(0.5 / len(around))
     label = "overlapping within speech" if overlap else "without overlap"
-    return Cutting(label, len(windows), tuple(borders), error_rate(recording.transcript, transcript.text, language))
+    errors = error_rate(recording.transcript, transcript.text, language)
+    return Cutting(language, label, len(windows), tuple(borders), errors)
 
 
 @dataclass(frozen=True, slots=True)

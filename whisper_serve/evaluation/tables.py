@@ -42,6 +42,7 @@ def border_table(cuttings: Sequence[Cutting]) -> Table:
     """How many words went wrong where windows meet, by the way they were cut."""
     rows = tuple(
         (
+            each.language,
             each.label,
             str(each.windows),
             str(len(each.borders)),
@@ -51,12 +52,18 @@ def border_table(cuttings: Sequence[Cutting]) -> Table:
         )
         for each in cuttings
     )
-    columns = ("windows", "number", "borders", "overlaps", "lost", "doubled", "mistaken", "WER %")
-    return Table("Window borders", columns, rows, f"Words within {NEAR:g} s of a border.")
+    columns = ("language", "windows", "number", "borders", "overlaps", "lost", "doubled", "mistaken", "WER %")
+    note = f"Words within {NEAR:g} s of a border, of recordings that are joined without a pause."
+    return Table("Window borders", columns, rows, note, texts=2)
 
 
 def heading(report: Report) -> str:
-    return f"{report.model} on {report.device}, {report.date[:10]}: {report.machine}"
+    return origin(report.model, report.device, report.date, report.machine)
+
+
+def origin(model: str, device: str, date: str, machine: str) -> str:
+    """What was measured where and, in ISO 8601, when."""
+    return f"{model} on {device}, {date[:10]}: {machine}"
 
 
 def remarks(report: Report) -> list[str]:
@@ -194,13 +201,13 @@ def console_table(table: Table) -> ConsoleTable:
 
 def markdown(report: Report) -> str:
     """The heading, the tables and the remarks, under headings of the third level."""
-    parts = [f"{heading(report)}.", *(f"### {table.title}\n\n{_markdown_table(table)}" for table in tables(report))]
-    return "\n\n".join([*parts, *remarks(report)])
+    return "\n\n".join([f"{heading(report)}.", *map(markdown_table, tables(report)), *remarks(report)])
 
 
-def _markdown_table(table: Table) -> str:
+def markdown_table(table: Table) -> str:
+    """The table with its title above and its note below."""
     text = markdown_rows(table.columns, table.rows, [number < table.texts for number in range(len(table.columns))])
-    return f"{text}\n\n{table.note}" if table.note else text
+    return "\n\n".join(filter(None, (f"### {table.title}", text, table.note)))
 
 
 def markdown_rows(columns: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[bool]) -> str:
