@@ -219,6 +219,7 @@ def test_evaluation_writes_what_it_measured(data: Path, tmp_path: Path, tiny_wei
     assert "de-common-voice-17922420.mp3" in (tmp_path / "page.html").read_text()
 
 
+@pytest.mark.slow
 def test_evaluation_writes_what_happens_at_borders(data: Path, tmp_path: Path, tiny_weights: Weights) -> None:
     save_weights(tiny_weights, tmp_path / "tiny.safetensors")
     page = tmp_path / "page.md"
