@@ -49,7 +49,7 @@ def _repeated(decoding: DecodingResult, options: DecodingOptions, tokenizer: Whi
 def _once(
     decoding: DecodingResult, lost: Sequence[int], tokenizer: WhisperTokenizer, duration: float
 ) -> tuple[DecodingResult, DroppedSegment]:
-    """The decoding without those tokens, and these. Timestamps stay: they belong to what is around."""
+    """The decoding without the tokens at those places, and these. Timestamps stay: they belong to what is around."""
     tokens, logprobs = decoding.tokens, decoding.token_logprobs
     kept = sorted(set(range(len(tokens))).difference(lost))
     text = tokenizer.decode_with_special([tokens[place] for place in kept]).strip()

@@ -227,8 +227,8 @@ def _common(before: Sequence[_Word], after: Sequence[_Word], tolerance: float) -
 def _likelier(before: Sequence[_Word], after: Sequence[_Word], pairs: Sequence[tuple[int, int]]) -> Iterator[float]:
     """How much likelier the text up to each pair is as the earlier window has it than as the later one has it.
 
-    The logarithm of the ratio: where they differ, each is as likely as its least likely word, or as the pairs around
-    it where it has none.
+    The logarithm of the ratio. Where they differ, each is as likely as the least likely of its words, the pairs on both
+    sides among them.
     """
     total = 0.0
     yield total
