@@ -12,10 +12,11 @@ from whisper_serve.cli.console import CommandFailed, out
 from whisper_serve.cli.options import Dtype, Model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from whisper_serve.evaluation.lineup import Setup
     from whisper_serve.evaluation.results import Report
+    from whisper_serve.evaluation.tables import Table
 
 MARKER: Final = "bench:quality"
 """What is written into a Markdown file stands between its marks."""
@@ -143,14 +144,12 @@ def _borders(
     markdown: Path | None,
 ) -> None:
     """Measure where windows meet, print what was found, and write it into the files that are asked for."""
-    import json
     from dataclasses import asdict
     from datetime import datetime, timezone
 
     from rich.progress import Progress
 
     from whisper_serve.benchmark.machine import this_machine
-    from whisper_serve.benchmark.table import CONSOLE_WIDTH
     from whisper_serve.engine import Engine
     from whisper_serve.engine.weights import load_weights
     from whisper_serve.evaluation import tables
@@ -180,12 +179,8 @@ def _borders(
     heading = tables.origin(setup.model, setup.device, date, str(this_machine(None, setup.device)))
     heading += f"; {minutes:g} minutes of each language"
     table = tables.border_table(cuttings)
-    console = Console(width=max(out.width, CONSOLE_WIDTH), highlight=False)
-    console.print(heading, markup=False)
-    console.print(tables.console_table(table))
-    if json_file is not None:
-        body = [asdict(cutting) for cutting in cuttings]
-        json_file.write_text(json.dumps(body, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    _print(heading, [table])
+    _write_json(json_file, [asdict(cutting) for cutting in cuttings])
     if markdown is not None:
         write_between_markers(markdown, BORDERS_MARKER, f"{heading}.\n\n{tables.markdown_table(table)}")
 
@@ -201,22 +196,32 @@ def _code(name: str) -> str:
 
 def _deliver(report: Report, json_file: Path | None, markdown: Path | None, html: Path | None) -> None:
     """Print the report, and write it into the files that are asked for."""
-    import json
-
-    from whisper_serve.benchmark.table import CONSOLE_WIDTH
     from whisper_serve.evaluation import tables
     from whisper_serve.evaluation.markers import write_between_markers
     from whisper_serve.evaluation.page import page
 
-    console = Console(width=max(out.width, CONSOLE_WIDTH), highlight=False)
-    console.print(tables.heading(report), markup=False)
-    for table in tables.tables(report):
-        console.print(tables.console_table(table))
-    for remark in tables.remarks(report):
-        console.print(remark, markup=False)
-    if json_file is not None:
-        json_file.write_text(json.dumps(report.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    _print(tables.heading(report), tables.tables(report), tables.remarks(report))
+    _write_json(json_file, report.as_dict())
     if markdown is not None:
         write_between_markers(markdown, MARKER, tables.markdown(report))
     if html is not None:
         html.write_text(page(report), encoding="utf-8")
+
+
+def _print(heading: str, found: Iterable[Table], remarks: Iterable[str] = ()) -> None:
+    from whisper_serve.benchmark.table import CONSOLE_WIDTH
+    from whisper_serve.evaluation.tables import console_table
+
+    console = Console(width=max(out.width, CONSOLE_WIDTH), highlight=False)
+    console.print(heading, markup=False)
+    for table in found:
+        console.print(console_table(table))
+    for remark in remarks:
+        console.print(remark, markup=False)
+
+
+def _write_json(path: Path | None, body: object) -> None:
+    import json
+
+    if path is not None:
+        path.write_text(json.dumps(body, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -185,13 +185,13 @@ def _change_over(
         met = set(pairs)
         likelier = dict(zip(pairs, _likelier(before[first:], after, pairs), strict=True))
 
-        def distance(pair: tuple[int, int]) -> float:
+        def cost(pair: tuple[int, int]) -> float:
             one, two = pair
             neighbours = ((one - 1, two - 1) in met) + ((one + 1, two + 1) in met)
             at = (before[first + one].middle + after[two].middle) / 2
             return abs(at - middle) - NEIGHBOUR_WORTH * neighbours - LIKELIHOOD_WORTH * likelier[pair]
 
-        one, two = min(pairs, key=distance)
+        one, two = min(pairs, key=cost)
         return first + one + 1, two + 1
     if not after[:stop]:
         return len(before), 0

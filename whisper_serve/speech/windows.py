@@ -109,9 +109,9 @@ def cut_windows(
     """Cut a stream of audio into windows, each yielded as soon as it is certain.
 
     With `vad` the windows hold all speech and none is made where there is none; without (None) they hold
-    the whole audio, cut at its quietest points. `new_model` makes what finds the
-    speech. Without `overlap` no two windows share anything, and a word may be cut in two. The windows do not
-    depend on the sizes of the blocks, of which no more than two windows' worth is held.
+    the whole audio, cut at its quietest points. `new_model` makes what finds the speech. Without `overlap`
+    no two windows share anything, and a word may be cut in two. The windows do not depend on the sizes of the
+    blocks, of which no more than two windows' worth is held.
     """
     history = History(overlap)
     pieces = _whole(blocks, history) if vad is None else _speech(blocks, vad, new_model, history)
