@@ -43,6 +43,8 @@ def sampled(*pieces: tuple[str, float]) -> Sampled:
         ([(" One.", SURE), (" Two.", SURE), (" Two.", SURE)], 2),
         ([(" One.", SURE), (" One.", SURE), (" One.", SURE)], 1),
         ([(" A cat.", SURE), (" cat.", SURE)], 1),
+        ([(" When is it? When it is a crayfish.", SURE), (" When is it, when it is a Crayfish?", SURE)], 1),
+        ([("一つ、二つ。", SURE), ("二つ", SURE)], 1),
         ([(" A tomcat.", SURE), (" cat.", SURE)], 2),
         ([(" One.", SURE), (" Two.", SURE), (" ...", SURE)], 2),
         ([(" One.", SURE), (" Two.", SURE), (" Three.", UNSURE)], 2),

@@ -17,14 +17,18 @@ def decoding_of(task: WindowTask, prompt: Prompt, sampled: Sampled, tokenizer: W
     """The row's result; of what it said when it had to go on, only what is good."""
     for urge in reversed(sampled.urges):
         before, further = sampled.until(urge), _result(task, prompt, sampled.since(urge), tokenizer)
-        said = tokenizer.decode(further.tokens)
-        wordless = not any(map(str.isalnum, said))
+        said = _letters(tokenizer.decode(further.tokens))
         poor = needs_fallback(further, task.options) or is_silence(further, task.options)
         # Who has nothing more to say and must, says the last sentence again.
-        again = tokenizer.decode(before.tokens).endswith(said)
-        if wordless or poor or again or not further.finished:
+        again = _letters(tokenizer.decode(before.tokens)).endswith(said)
+        if poor or again or not further.finished:
             sampled = before
     return _result(task, prompt, sampled, tokenizer)
+
+
+def _letters(text: str) -> str:
+    """What is left of a text to compare: each word, the space before it too, without case and punctuation."""
+    return "".join(one for one in text.casefold() if one.isalnum() or one.isspace()).rstrip()
 
 
 def _result(task: WindowTask, prompt: Prompt, sampled: Sampled, tokenizer: WhisperTokenizer) -> DecodingResult:
