@@ -13,6 +13,7 @@ from whisper.model import ModelDimensions, Whisper
 
 from whisper_serve.engine import DecodingOptions
 from whisper_serve.engine.engine import Audio
+from whisper_serve.engine.tokenizer import WhisperTokenizer
 from whisper_serve.engine.weights import Weights
 
 Reference = Callable[[Whisper, Audio, DecodingOptions], whisper.DecodingResult]
@@ -29,6 +30,17 @@ def openai_model(weights: Weights) -> Whisper:
     model = Whisper(ModelDimensions(**weights.dimensions.as_dict()))
     model.load_state_dict({name: tensor.float() for name, tensor in weights.tensors.items()})
     return model.eval()
+
+
+@pytest.fixture(scope="session")
+def terse_weights(tiny_weights: Weights) -> Weights:
+    """The random model, but its texts end by themselves."""
+    tokenizer = WhisperTokenizer(tiny_weights.dimensions)
+    embedding = tiny_weights.tensors["decoder.token_embedding.weight"].clone()
+    embedding[tokenizer.eot] *= 2.6
+    return Weights(
+        "terse", tiny_weights.dimensions, {**tiny_weights.tensors, "decoder.token_embedding.weight": embedding}
+    )
 
 
 @pytest.fixture(scope="session")

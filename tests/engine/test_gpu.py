@@ -72,6 +72,21 @@ def test_graphs_decode_to_the_same(
     assert captures[0] == captures[1] > 0, "the second time all graphs are there"
 
 
+@pytest.mark.parametrize("beam_size", [2, 5])
+def test_graphs_search_for_the_same(
+    tiny_weights: Weights, noises: Sequence[Audio], captured: list[Graph], beam_size: int
+) -> None:
+    options = [replace(one, temperatures=(0.0,), beam_size=beam_size) for one in MIXED]
+    expected = Engine.load(tiny_weights, "cuda", "float32", graphs=False).decode(noises, options)
+    assert not captured
+    engine = Engine.load(tiny_weights, "cuda", "float32")
+    captures = []
+    for _ in range(2):
+        assert [result.tokens for result in engine.decode(noises, options)] == [result.tokens for result in expected]
+        captures.append(len(captured))
+    assert captures[0] == captures[1] > 0, "the second time all graphs are there"
+
+
 def test_threads_share_graphs(tiny_weights: Weights, noises: Sequence[Audio], captured: list[Graph]) -> None:
     engine = Engine.load(tiny_weights, "cuda", "float32")
     with ThreadPoolExecutor(4) as pool:

@@ -15,6 +15,7 @@ import torch
 from tests.engine.emulated_graphs import CaptureError, EmulatedGraphs
 from tests.engine.test_engine import GREEDY, LONG, MIXED, load_random
 from whisper_serve.engine import DecodingResult, DeviceError, Engine
+from whisper_serve.engine.beam_search import BeamDecoder
 from whisper_serve.engine.decoding import GreedyDecoder
 from whisper_serve.engine.engine import Audio
 from whisper_serve.engine.graph_decoding import GraphDecoder
@@ -25,6 +26,7 @@ from whisper_serve.engine.state import Prompt
 from whisper_serve.engine.weights import Weights
 from whisper_serve.engine.workspace import Workspaces
 
+BEAMS = replace(GREEDY, beam_size=2, max_tokens=16)
 # Nearly greedy: where many tokens are likely, rounding decides which of two neighbours is drawn.
 SAMPLING = replace(GREEDY, temperatures=(0.1,))
 # With a threshold of 0 every text is repetitive, and every temperature is tried.
@@ -207,6 +209,77 @@ def test_places_where_a_row_was_urged_on_are_the_same(
             ]
     assert [bool(one.urges) for one in expected] == [True, False, False, True]
     assert graphs.replays > 0
+
+
+SEARCHES = (
+    BEAMS,
+    replace(BEAMS, patience=2.0, max_tokens=9),
+    replace(BEAMS, timestamps=False, length_penalty=1.0),
+    replace(BEAMS, prompt="une histoire", language="fr", max_tokens=20),
+    replace(BEAMS, patience=0.2),
+)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+@pytest.mark.parametrize("width", [2, 5])
+def test_searches_find_the_same(
+    terse_weights: Weights, noises: Sequence[Audio], graphs: Graphs, width: int, batch_size: int
+) -> None:
+    eager = Engine.load(terse_weights, "cpu", "float32")
+    options = [replace(SEARCHES[row % len(SEARCHES)], beam_size=width) for row in range(8)]
+    engine = graphs.engine(eager.model, batch_size)
+    expected = eager.decode(noises, options)
+    captures = []
+    for _ in range(2):
+        assert_same(engine.decode(noises, options), expected)
+        captures.append(graphs.captures)
+    assert captures[0] == captures[1] > 0, "the second time all graphs are there"
+    assert graphs.replays > graphs.captures
+    assert any(one.finished for one in expected)
+
+
+def test_memory_of_searches_grows_with_what_is_searched(
+    tiny_engine: Engine, noises: Sequence[Audio], graphs: Graphs
+) -> None:
+    engine = graphs.engine(tiny_engine.model)
+    engine.decode(noises, GREEDY)
+    for windows, captured in ((1, True), (1, False), (3, True), (2, True), (4, False), (6, True), (2, True)):
+        before = graphs.captures
+        found = engine.decode(noises[:windows], BEAMS)
+        assert_same(found, tiny_engine.decode(noises[:windows], BEAMS))
+        assert (graphs.captures > before) is captured, windows
+
+
+def test_what_fails_is_searched_for_by_graphs(tiny_engine: Engine, noises: Sequence[Audio], graphs: Graphs) -> None:
+    improbable = replace(FALLBACK, compression_ratio_threshold=None, logprob_threshold=0.0, no_speech_threshold=None)
+    options = [improbable, GREEDY, replace(GREEDY, temperatures=(0.0, 0.4), search_threshold=0.0), improbable]
+    found = graphs.engine(tiny_engine.model).transcribe(noises[:4], options)
+    expected = tiny_engine.transcribe(noises[:4], options)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert_same(ours.decodings, theirs.decodings)
+        assert ours.fallbacks == theirs.fallbacks
+    assert len(graphs.backends) == 2, "one for greedy steps and one for searches"
+
+
+def test_where_a_search_cannot_be_captured_greedy_rows_have_graphs_all_the_same(
+    tiny_engine: Engine,
+    noises: Sequence[Audio],
+    graphs: Graphs,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    offers = BeamDecoder._offers
+
+    def waiting(decoder: BeamDecoder, logits: torch.Tensor) -> torch.Tensor:
+        logits[logits.isnan()] = 0.0
+        return offers(decoder, logits)
+
+    monkeypatch.setattr(BeamDecoder, "_offers", waiting)
+    options = [BEAMS, GREEDY] * 4
+    with caplog.at_level(logging.WARNING):
+        assert_same(graphs.engine(tiny_engine.model).decode(noises, options), tiny_engine.decode(noises, options))
+    assert len(caplog.records) == 1
+    assert graphs.captures > 0
 
 
 def test_threads_take_turns(tiny_engine: Engine, noises: Sequence[Audio], graphs: Graphs) -> None:

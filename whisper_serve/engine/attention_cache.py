@@ -126,13 +126,17 @@ class StaticCache(KeyValueCache):
             tensor.zero_()
 
     def keep(self, order: Sequence[int]) -> None:
-        moved = [(row, source) for row, source in enumerate(order) if row != source]
-        if moved:
-            rows, sources = upload(torch.tensor(moved), self.like.device).unbind(dim=1)
-            for layer in self._whole:
-                for tensor in layer:
-                    tensor[rows] = tensor[sources]
+        move_rows([tensor for layer in self._whole for tensor in layer], order)
         self.resize(len(order))
+
+
+def move_rows(tensors: Sequence[Tensor], order: Sequence[int]) -> None:
+    """Have row ``i`` of each tensor be what row ``order[i]`` was, in place."""
+    moved = [(row, source) for row, source in enumerate(order) if row != source]
+    if moved:
+        rows, sources = upload(torch.tensor(moved), tensors[0].device).unbind(dim=1)
+        for tensor in tensors:
+            tensor[rows] = tensor[sources]
 
 
 def kept_rows(tensor: Tensor, order: Sequence[int]) -> Tensor:

@@ -6,19 +6,19 @@ that each beam has. A window leaves the batch when its search is over.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from .attention_cache import KeyValueCache
 from .decoding import Sampled
 from .devices import upload
 from .model import WhisperModel
 from .phases import phase
 from .sample_decoding import SharedDecoder
-from .state import Prompt
+from .shared_cache import SharedCache
+from .state import DecodingState, Prompt
 from .strategy import Strategy, likeliest, max_candidates
 from .tokenizer import WhisperTokenizer
 
@@ -117,11 +117,12 @@ class BeamDecoder(SharedDecoder):
         self,
         model: WhisperModel,
         tokenizer: WhisperTokenizer,
-        cache: KeyValueCache,
+        cache: SharedCache,
         prompts: Sequence[Prompt],
         strategy: Strategy,
+        state: DecodingState | None = None,
     ) -> None:
-        super().__init__(model, tokenizer, cache, prompts, strategy)
+        super().__init__(model, tokenizer, cache, prompts, strategy, state)
         width = strategy.width
         self._searches = [
             BeamSearch(width, tokenizer.eot, limit, prompt.patience)
@@ -133,65 +134,113 @@ class BeamDecoder(SharedDecoder):
         sums = torch.tensor([0.0] + [float("-inf")] * (width - 1)).repeat(len(prompts))
         self._sums = upload(sums, self._device)
         """Log-probabilities of the beams, (rows,)."""
+        self._offered = torch.empty(0)
+        """How the beams may go on: see `_offers`."""
+        self._taken: list[list[Step]] = []
+        """How each window's beams do go on."""
         self._interval = 1  # Each step is looked at anyway.
+
+    def _start(self) -> Tensor:
+        no_speech = super()._start()
+        self._search()
+        return no_speech
+
+    def _advance(self) -> None:
+        self._go_on(upload(self._choices(), self._device))
+        super()._advance()
+        self._search()
 
     @phase("choice of tokens")
     def _choose(self, logits: Tensor, hidden: Tensor) -> None:
-        """Choose how the beams go on, and bring all that the rows have into the order of the new beams."""
-        state = self._state
+        """Offer the likeliest tokens of each beam, of which `_search` chooses."""
         self._apply_rules(logits, hidden)
-        searches = [self._searches[window] for window in self._active]
-        common = [search.common for search in searches]
-        taken = [search.advance(steps) for search, steps in zip(searches, self._steps_of(logits), strict=True)]
-        self._reorder(taken, common)
-        tokens, sums = zip(*((step.token, step.sum_logprob) for own in taken for step in own), strict=True)
-        done = [search.done for search in searches]
-        state.token.copy_(upload(torch.tensor(tokens), self._device))
-        state.done.copy_(upload(torch.tensor(done).repeat_interleave(self._width), self._device))
-        state.rules.update(state.token)
-        self._sums = upload(torch.tensor(sums), self._device)
+        self._offered = self._offers(logits)
 
-    def _steps_of(self, logits: Tensor) -> Iterator[Iterator[Step]]:
-        """For each window, how its beams may go on, the likeliest text first."""
+    def _offers(self, logits: Tensor) -> Tensor:
+        """For each window how its beams may go on, the likeliest text first, as a table of what a `Step` has.
+
+        Returns:
+            float64, shape (windows, width · (width + 1), 5).
+        """
         largest, tokens = logits.topk(self._width + 1)
         logprobs = largest - logits.logsumexp(dim=-1, keepdim=True)
-        beams = torch.arange(self._width, device=self._device).repeat(len(self._active))
-        columns = (
-            self._sums[:, None] + logprobs,
-            logprobs,
-            tokens,
-            beams[:, None].expand_as(tokens),
-            self._state.rules.urged[:, None].expand_as(tokens),
-        )
-        table = torch.stack([column.double() for column in columns], dim=-1).view(len(self._active), -1, len(columns))
-        order = table[..., 0].argsort(dim=1, descending=True, stable=True)
-        for rows in table.take_along_dim(order[..., None], dim=1).tolist():
-            yield (
-                Step(int(beam), int(token), logprob, total, bool(urged)) for total, logprob, token, beam, urged in rows
-            )
+        windows = len(logits) // self._width
+        beams = torch.arange(self._width, device=self._device).repeat(windows)
+        totals = self._sums[:, None] + logprobs
+        urged = self._state.rules.urged
+        columns = (beams[:, None].expand_as(tokens), tokens, logprobs, totals, urged[:, None].expand_as(tokens))
+        table = torch.stack([column.double() for column in columns], dim=-1).view(windows, -1, len(columns))
+        order = totals.view(windows, -1).argsort(dim=1, descending=True, stable=True)
+        return table.take_along_dim(order[..., None], dim=1)
 
-    def _reorder(self, taken: Sequence[Sequence[Step]], common: Sequence[int]) -> None:
-        """Have each row go on from the beam of its step.
+    def _search(self) -> None:
+        """Have the searches that are not over choose of what is offered."""
+        searches = [self._searches[window] for window in self._active]
+        common = [search.common for search in searches]
+        self._taken = [
+            self._halt() if search.done else search.advance(map(_step, rows))
+            for search, rows in zip(searches, self._offered.tolist(), strict=True)
+        ]
+        self._move_texts(common)
+
+    def _halt(self) -> list[Step]:
+        """What the beams of a window do that stays in the batch after its search."""
+        return [Step(beam, self._tokenizer.eot, 0.0, 0.0) for beam in range(self._width)]
+
+    def _choices(self) -> Tensor:
+        """For each row the row that it goes on from, its next token, and the text's log-probability: float64 (rows, 3).
+
+        It is memory of the host.
+        """
+        return torch.tensor(
+            [
+                (window * self._width + step.beam, step.token, step.sum_logprob)
+                for window, own in enumerate(self._taken)
+                for step in own
+            ],
+            dtype=torch.float64,
+        )
+
+    def _go_on(self, choices: Tensor) -> None:
+        """Bring all that the rows have, but for keys and values, into the order of the new beams."""
+        sources, tokens, sums = choices.unbind(dim=1)
+        rules = self._state.rules
+        rules.keep(sources.long())
+        self._state.token.copy_(tokens)
+        rules.update(self._state.token)
+        self._sums = sums.float()
+
+    def _move_texts(self, common: Sequence[int]) -> None:
+        """The same for keys and values.
 
         Args:
             common: for each window how many tokens its beams had in common: their keys and values stay where they are.
         """
-        sources = [window * self._width + step.beam for window, own in enumerate(taken) for step in own]
+        sources = [window * self._width + step.beam for window, own in enumerate(self._taken) for step in own]
         lengths = [len(self._prompts[window * self._width].tokens) for window in self._active]
         start = min(length + same for length, same in zip(lengths, common, strict=True))
         stop = max(lengths) + len(self._searches[self._active[0]].beams[0].tokens) - 1
         self._cache.reorder(sources, start, stop)
-        self._state.rules.keep(upload(torch.tensor(sources), self._device))
+
+    def _finished(self) -> list[bool]:
+        return [self._searches[window].done for window in self._active]
 
     def _keep(self, order: Sequence[int]) -> None:
         super()._keep(order)
         self._active = [self._active[window] for window in order]
-        self._sums = self._sums.view(-1, self._width)[list(order)].flatten()
+        self._taken = [self._taken[window] for window in order]
 
     def _collect(self, no_speech: Tensor) -> list[Sampled]:
         prompts = self._prompts[:: self._width]
-        found = [search.best(prompt.length_penalty) for search, prompt in zip(self._searches, prompts, strict=True)]
+        searches = self._searches[: len(prompts)]
+        found = [search.best(prompt.length_penalty) for search, prompt in zip(searches, prompts, strict=True)]
         return [
             Sampled(beam.tokens, beam.logprobs, beam.sum_logprob, silence, beam.ended, beam.urges)
             for beam, silence in zip(found, no_speech.tolist(), strict=True)
         ]
+
+
+def _step(row: Sequence[float]) -> Step:
+    """A row of `BeamDecoder._offers`."""
+    beam, token, logprob, total, urged = row
+    return Step(int(beam), int(token), logprob, total, bool(urged))

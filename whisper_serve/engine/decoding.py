@@ -216,7 +216,7 @@ class GreedyDecoder:
 
     def _compact(self) -> bool:
         """Drop windows all of whose rows are done; False when none is left."""
-        done = self._state.done.view(-1, self._width).all(dim=1).tolist()
+        done = self._finished()
         alive = [window for window, is_done in enumerate(done) if not is_done]
         room = self._room(len(alive))
         if alive and room < len(done):
@@ -225,6 +225,11 @@ class GreedyDecoder:
             self._cache.keep([*order[: len(alive)], *range(len(alive), room)])
             self._keep(order)
         return bool(alive)
+
+    def _finished(self) -> list[bool]:
+        """Of each window, whether all its rows are done."""
+        finished: list[bool] = self._state.done.view(-1, self._width).all(dim=1).tolist()
+        return finished
 
     def _keep(self, order: Sequence[int]) -> None:
         """Have window ``i`` be what window ``order[i]`` was, but for its keys and values."""

@@ -34,7 +34,7 @@ from .devices import (
 )
 from .fallback import best_decoding, next_attempt
 from .features import log_mel, pad_windows
-from .graph_decoding import GraphDecoder
+from .graph_decoding import GraphBeamDecoder, GraphDecoder
 from .graphs import CudaGraphs, MakeGraphs
 from .guard import believed
 from .judging import decoding_of
@@ -44,6 +44,7 @@ from .options import DecodingOptions
 from .results import DecodedSegment, DecodingResult, LanguageDetection, WindowResult
 from .sample_decoding import BestOfDecoder
 from .segments import SECONDS_PER_TIMESTAMP
+from .shared_cache import SharedCache
 from .state import Prompt
 from .strategy import Strategy
 from .task import SHORTEST_TAIL, Audio, WindowTask
@@ -262,13 +263,16 @@ class Engine:
     def _decoder(
         self, strategy: Strategy, cache: KeyValueCache, prompts: Sequence[Prompt], workspace: Workspace | None
     ) -> GreedyDecoder:
+        by_graphs = workspace if strategy.has_graphs else None
         if strategy.beams:
-            return BeamDecoder(self.model, self.tokenizer, cache, prompts, strategy)
+            if by_graphs:
+                return GraphBeamDecoder(self.model, self.tokenizer, by_graphs, prompts, strategy)
+            return BeamDecoder(self.model, self.tokenizer, SharedCache(cache, strategy.width), prompts, strategy)
         if strategy.width > 1:
-            return BestOfDecoder(self.model, self.tokenizer, cache, prompts, strategy)
-        if workspace is None or not strategy.is_default:
-            return GreedyDecoder(self.model, self.tokenizer, cache, prompts, suppress_tokens=strategy.suppress_tokens)
-        return GraphDecoder(self.model, self.tokenizer, workspace, prompts)
+            return BestOfDecoder(self.model, self.tokenizer, SharedCache(cache, strategy.width), prompts, strategy)
+        if by_graphs:
+            return GraphDecoder(self.model, self.tokenizer, by_graphs, prompts)
+        return GreedyDecoder(self.model, self.tokenizer, cache, prompts, suppress_tokens=strategy.suppress_tokens)
 
     def _accept(self, task: WindowTask, prompt: Prompt, sampled: Sampled) -> bool:
         """Whether this is the last attempt, after which the best decoding is added to the task."""

@@ -8,11 +8,10 @@ from typing import Final
 
 from torch import Tensor
 
-from .attention_cache import KeyValueCache
 from .decoding import GreedyDecoder, Sampled
 from .model import WhisperModel
 from .shared_cache import SharedCache
-from .state import Prompt
+from .state import DecodingState, Prompt
 from .strategy import Strategy, likeliest
 from .tokenizer import WhisperTokenizer
 
@@ -29,15 +28,15 @@ class SharedDecoder(GreedyDecoder):
         self,
         model: WhisperModel,
         tokenizer: WhisperTokenizer,
-        cache: KeyValueCache,
+        cache: SharedCache,
         prompts: Sequence[Prompt],
         strategy: Strategy,
+        state: DecodingState | None = None,
     ) -> None:
         """``cache`` holds the windows' cross-attention keys and values, and is used up; a prompt for each window."""
-        cache.reserve(max(len(prompt.tokens) for prompt in prompts))
+        cache.single.reserve(max(len(prompt.tokens) for prompt in prompts))
         rows = [replace(p, seed=p.seed + text * SEED_STEP) for p in prompts for text in range(strategy.width)]
-        shared = SharedCache(cache, strategy.width)
-        super().__init__(model, tokenizer, shared, rows, suppress_tokens=strategy.suppress_tokens)
+        super().__init__(model, tokenizer, cache, rows, state, strategy.suppress_tokens)
 
     def _prefill(self, tokens: Tensor) -> Tensor:
         hidden = self._model.decoder.prefill(tokens, self._cache.single)

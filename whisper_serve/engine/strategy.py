@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from .options import DEFAULT_SUPPRESSED, Attempt, DecodingOptions
+
+MOST_BEAMS_OF_GRAPHS: Final = 5
+"""Each number of beams has memory of its own that stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +32,10 @@ class Strategy:
         return cls(width, width > 1 or max_candidates(width, options.patience) > 1, options.suppress_tokens)
 
     @property
-    def is_default(self) -> bool:
-        """Whether CUDA graphs are made for it: one text a window, and the default symbols left out."""
-        return self == Strategy()
+    def has_graphs(self) -> bool:
+        """Whether CUDA graphs are made for it: one text a window or few beams, and the default symbols left out."""
+        most = MOST_BEAMS_OF_GRAPHS if self.beams else 1
+        return self.width <= most and self.suppress_tokens == DEFAULT_SUPPRESSED
 
 
 def max_candidates(beam_size: int, patience: float | None) -> int:

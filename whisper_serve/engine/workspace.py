@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+import torch
+
 from .attention_cache import StaticCache
 from .graphs import GraphBackend, StepGraphs
 from .model import WhisperModel
+from .shared_cache import StaticSharedCache
 from .state import DecodingState
 from .tokenizer import WhisperTokenizer
 
@@ -20,14 +23,33 @@ SPANS: Final = (64, 128, 256)
 class Workspace:
     """Memory for batches of up to ``rows`` rows."""
 
-    def __init__(self, model: WhisperModel, tokenizer: WhisperTokenizer, rows: int, graphs: StepGraphs) -> None:
+    def __init__(
+        self,
+        model: WhisperModel,
+        tokenizer: WhisperTokenizer,
+        rows: int,
+        graphs: StepGraphs,
+        search_graphs: StepGraphs,
+    ) -> None:
         context = model.dims.n_text_ctx
         self.rows = rows
         self.spans = (*(span for span in SPANS if span < context), context)
         self.graphs = graphs
         """Those over this memory."""
+        self.search_graphs = search_graphs
+        """Those over the memory of searches."""
         self.cache = StaticCache(model.dims, rows, model.dtype, model.device)
         self.state = DecodingState(tokenizer, rows, context, model.device)
+        self._tokenizer = tokenizer
+        self._searches: dict[int, SearchWorkspace] = {}
+
+    def search(self, width: int, windows: int) -> SearchWorkspace:
+        """Memory for searches for the texts of so many windows, with ``width`` beams each."""
+        if width not in self._searches or self._searches[width].windows < windows:
+            self.search_graphs.clear()
+            self._searches.pop(width, None)  # Its memory is for the next one.
+            self._searches[width] = SearchWorkspace(self._tokenizer, self.cache, width, self.room(windows))
+        return self._searches[width]
 
     def room(self, rows: int) -> int:
         """How many rows are computed for so many: a power of two, or all that there are."""
@@ -38,6 +60,21 @@ class Workspace:
         return next(span for span in self.spans if span >= places)
 
 
+class SearchWorkspace:
+    """Memory for searches with ``width`` beams for the texts of up to ``windows`` windows."""
+
+    def __init__(self, tokenizer: WhisperTokenizer, audio: StaticCache, width: int, windows: int) -> None:
+        """``audio`` is the cache that is filled with the windows' keys and values before a search."""
+        self.windows = windows
+        self.cache = StaticSharedCache(audio, width, windows)
+        rows, device = windows * width, audio.like.device
+        context = self.cache.self_keys[0].shape[2]
+        self.state = DecodingState(tokenizer, rows, context, device)
+        self.choices = torch.zeros(rows, 3, dtype=torch.float64, device=device)
+        """What `BeamDecoder` chose on the host, and what it chooses of."""
+        self.offered = torch.zeros(windows, width * (width + 1), 5, dtype=torch.float64, device=device)
+
+
 class Workspaces:
     """The workspace of a model, which grows with the batches; threads take turns."""
 
@@ -45,7 +82,8 @@ class Workspaces:
         self, model: WhisperModel, tokenizer: WhisperTokenizer, make_backend: Callable[[], GraphBackend]
     ) -> None:
         self._model, self._tokenizer = model, tokenizer
-        self._graphs = StepGraphs(make_backend)
+        # Where one kind cannot be captured, the other may.
+        self._graphs, self._search_graphs = StepGraphs(make_backend), StepGraphs(make_backend)
         self._workspace: Workspace | None = None
         self._lock = threading.Lock()
 
@@ -56,7 +94,7 @@ class Workspaces:
             if self._workspace is None or self._workspace.rows < rows:
                 self._drop()
                 room = min(_power_of_two(rows), max(rows, most))
-                self._workspace = Workspace(self._model, self._tokenizer, room, self._graphs)
+                self._workspace = Workspace(self._model, self._tokenizer, room, self._graphs, self._search_graphs)
             yield self._workspace
 
     def release(self) -> None:
@@ -66,6 +104,7 @@ class Workspaces:
 
     def _drop(self) -> None:
         self._graphs.clear()
+        self._search_graphs.clear()
         self._workspace = None
 
 
