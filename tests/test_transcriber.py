@@ -33,7 +33,7 @@ from whisper_serve.speech import (
 )
 from whisper_serve.speech.errors import VadUnavailable
 from whisper_serve.transcriber import EngineBroken, FileJob, Job, Outcome, Transcriber, WindowJob
-from whisper_serve.wire import InvalidOption, WindowOptions
+from whisper_serve.wire import SEARCH_THRESHOLD, InvalidOption, WindowOptions
 
 JUST_LANGUAGE = WindowOptions(detect_only=True)
 FIXED = WindowOptions(language="en", temperature=0.1)
@@ -355,6 +355,13 @@ def test_each_window_may_have_its_own_language(base_engine: Engine, clips: dict[
 @pytest.mark.parametrize(("temperature", "tried"), [(0.0, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)), (0.3, (0.3,))])
 def test_temperature_zero_means_fallback(temperature: float, tried: tuple[float, ...]) -> None:
     assert decoding_options(WindowOptions(temperature=temperature)).temperatures == tried
+
+
+def test_unsure_texts_are_searched_for_unless_greedy_ones_are_asked_for() -> None:
+    usual, greedy = (decoding_options(WindowOptions(beam_size=size)) for size in (None, 1))
+    assert usual.search_threshold == SEARCH_THRESHOLD < 0
+    assert [attempt.beam_size for attempt in usual.attempts[:2]] == [None, 2]
+    assert not any((attempt.beam_size or 1) > 1 for attempt in greedy.attempts)
 
 
 def test_what_is_asked_of_texts_goes_to_the_engine() -> None:

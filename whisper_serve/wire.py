@@ -53,6 +53,8 @@ MAX_TEXT_TOKEN: Final = 50_256
 MAX_SUPPRESSED_TOKENS: Final = 1_000
 MAX_DRAFT_TOKENS: Final = 448
 """The model's text context."""
+SEARCH_THRESHOLD: Final = -0.3
+"""Where a greedy text is unsure enough for a search to find a better one for what it costs: see docs/quality.md."""
 
 _TEXTS: Final = ("prompt", "hotwords")
 _COUNTS: Final = ("beam_size", "best_of")
@@ -86,7 +88,8 @@ class WindowOptions:
     """ISO 639-1 code; ``None`` detects it, of each window that is sent so on its own."""
     prompt: str | None = None
     temperature: float = 0.0
-    """0 to 1; 0 starts greedy and raises the temperature where a result fails its checks."""
+    """0 to 1; 0 starts greedy, searches where that is unsure, and raises the temperature where a result fails its
+    checks."""
     timestamps: bool = True
     word_timestamps: bool = False
     """Answer when each word was said."""
@@ -97,15 +100,16 @@ class WindowOptions:
     hotwords: str | None = None
     """Words that are likely to come; the model reads them before the prompt."""
     beam_size: int | None = None
-    """Beams to search at temperature 0, up to 10; ``None`` is greedy."""
+    """Beams to search at temperature 0, up to 10; 1 is greedy, ``None`` too, with a search where that is unsure."""
     best_of: int | None = None
     """Samples at each temperature above 0, up to 10, of which the likeliest is taken; ``None`` is one."""
     patience: float | None = None
     """Above 0, up to 10: a search ends once ``beam_size`` times this many texts have ended; ``None`` is 1."""
     length_penalty: float | None = None
     """0 to 1, how much length counts where texts are compared (Wu et al. 2016); ``None`` compares means a token."""
-    search_threshold: float | None = None
-    """At most 0: a greedy text whose mean log-probability is below this is searched for like one that fails."""
+    search_threshold: float | None = SEARCH_THRESHOLD
+    """At most 0: a greedy text whose mean log-probability is below this is searched for like one that fails; ``None``:
+    only one that fails is."""
     spoken_to_end: bool = True
     """Whether the window was cut around speech, so that a text that stops earlier is not all of it."""
     draft_tokens: tuple[int, ...] | None = None

@@ -31,7 +31,11 @@ def transcribe(
     prompt: Annotated[str, typer.Option(help="Text that comes before: names, spelling, style.")] = "",
     temperature: Annotated[float, typer.Option(help="0 to 1; 0 starts greedy and is raised where a text fails.")] = 0.0,
     beam_size: Annotated[
-        int | None, typer.Option(help="At temperature 0: search so many texts side by side, 1 to 10; slower.")
+        int | None,
+        typer.Option(
+            help="At temperature 0: search so many texts side by side, 1 to 10; by default one, and two where the "
+            "model is unsure of that."
+        ),
     ] = None,
     patience: Annotated[
         float | None, typer.Option(help="With --beam-size: search until so many times as many texts have ended.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
@@ -12,11 +12,12 @@ import torch
 from whisper.audio import log_mel_spectrogram, pad_or_trim
 from whisper.model import ModelDimensions, Whisper
 
-from whisper_serve.conversions import window_transcript
+from whisper_serve.conversions import decoding_options, window_transcript
 from whisper_serve.engine import FALLBACK_TEMPERATURES, DecodingOptions, Engine
 from whisper_serve.engine.options import Task
 from whisper_serve.engine.weights import Weights
 from whisper_serve.speech import WINDOW_SAMPLES, Joiner, Window, cut_windows, load_audio
+from whisper_serve.wire import WindowOptions
 
 from .corpus import Sample
 
@@ -135,14 +136,12 @@ class EngineSystem:
         tally.samples += sum(map(len, windows))
 
     def _options(self, task: Task, language: str | None, window: Window) -> DecodingOptions:
-        return DecodingOptions(
-            task,
-            language,
+        asked = WindowOptions(task, language, word_timestamps=self._words or window.overlaps, beam_size=self.beam_size)
+        return replace(
+            decoding_options(asked),
             temperatures=self._temperatures,
             timestamps=self._tokens is None,
-            word_timestamps=self._words or window.overlaps,
             max_tokens=self._tokens,
-            beam_size=self.beam_size,
         )
 
     def detect(self, samples: Sequence[Sample], progress: Progress) -> Heard:

@@ -130,7 +130,8 @@ _SEARCH: Final[Schema] = {
         "type": "integer",
         "minimum": 1,
         "maximum": MAX_TEXTS,
-        "description": "At temperature 0: texts that are searched side by side; by default one. Slower.",
+        "description": "At temperature 0: texts that are searched side by side; by default one, and two where the "
+        "model is unsure of that. 1 is fastest.",
     },
     "patience": {
         "type": "number",
