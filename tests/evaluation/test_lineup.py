@@ -27,12 +27,15 @@ def test_each_name_is_a_system() -> None:
             assert isinstance(system, kind)
 
 
-@pytest.mark.parametrize("name", ["engine-beam", "engine-beam-float32"])
-def test_an_engine_may_search_with_beams(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "beams"),
+    [("engine-beam", 5), ("engine-beam-float32", 5), ("engine-beam1", 1), ("engine-beam10-float32", 10)],
+)
+def test_an_engine_may_search_with_beams(name: str, beams: int) -> None:
     (entry,) = lineup([name], SETUP, no_peer)
     with entry.open() as system:
         assert isinstance(system, EngineSystem)
-        assert system.beam_size == 5
+        assert system.beam_size == beams
 
 
 def test_peers_are_started_by_whoever_can() -> None:
@@ -57,3 +60,5 @@ def test_what_cannot_take_part_is_named_before_anything_starts() -> None:
         lineup(["engine-int9"], SETUP, no_peer)
     with pytest.raises(DeviceError, match="int9"):
         lineup(["engine-beam-int9"], SETUP, no_peer)
+    with pytest.raises(DeviceError, match="beam11"):
+        lineup(["engine-beam11"], SETUP, no_peer)

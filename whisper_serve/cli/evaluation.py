@@ -33,9 +33,9 @@ def evaluate_systems(
         typer.Option(
             "--system",
             "-s",
-            help="engine, engine-int8 …, engine-beam (five beams), openai-whisper, faster-whisper, or a server's "
-            "address, such as http://127.0.0.1:8000/v1#model. With a label: ours=engine. May be repeated; the others "
-            "are compared with the first. By default engine.",
+            help="engine, engine-int8 …, engine-beam1 (greedy), engine-beam (five beams), openai-whisper, "
+            "faster-whisper, or a server's address, such as http://127.0.0.1:8000/v1#model. With a label: ours=engine. "
+            "May be repeated; the others are compared with the first. By default engine.",
         ),
     ] = None,
     model: Model = "default",
@@ -102,7 +102,7 @@ def evaluate_systems(
 
     * `whisper-serve eval recordings --system engine --system engine-int8 --system faster-whisper --html report.html`
 
-    * `whisper-serve eval recordings --system engine --system engine-beam --language en`
+    * `whisper-serve eval recordings --system engine --system engine-beam1 --system engine-beam --language en`
 
     * `whisper-serve eval recordings --borders 10 --language en --language fr`
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -20,14 +21,15 @@ from .systems import EngineSystem, OpenAIWhisper, System
 ENGINE: Final = "engine"
 OPENAI_WHISPER: Final = "openai-whisper"
 PEER: Final = "faster-whisper"
-BEAM: Final = "beam"
+BEAMS: Final = re.compile(r"beam([1-9]|10)?")
 BEAM_SIZE: Final = 5
 """Of ``engine-beam``: what openai-whisper's command and faster-whisper have by default."""
 NAMES: Final = (
     ENGINE,
     f"{ENGINE}-DTYPE",
-    f"{ENGINE}-{BEAM}",
-    f"{ENGINE}-{BEAM}-DTYPE",
+    f"{ENGINE}-beam",
+    f"{ENGINE}-beamN",
+    f"{ENGINE}-beamN-DTYPE",
     OPENAI_WHISPER,
     PEER,
     "the http address of a server",
@@ -94,8 +96,9 @@ def _opener(
     if name.startswith(PEER):
         return lambda: peer(name)
     if kind == ENGINE:
-        beam_size = BEAM_SIZE if details[:1] == [BEAM] else None
-        dtype = "-".join(details[1:] if beam_size else details) or setup.dtype
+        beams = BEAMS.fullmatch(details[0]) if details else None
+        beam_size = int(beams[1] or BEAM_SIZE) if beams else None
+        dtype = "-".join(details[1:] if beams else details) or setup.dtype
         resolve_precision(dtype, torch.device(setup.device))
         return lambda: _engine(setup, weights, dtype, beam_size)
     raise BadSystem(f"unknown system {name!r}: there are {', '.join(NAMES)}")
