@@ -360,6 +360,7 @@ def test_temperature_zero_means_fallback(temperature: float, tried: tuple[float,
 def test_unsure_texts_are_searched_for_unless_greedy_ones_are_asked_for() -> None:
     usual, greedy = (decoding_options(WindowOptions(beam_size=size)) for size in (None, 1))
     assert usual.search_threshold == SEARCH_THRESHOLD < 0
+    assert decoding_options(WindowOptions(task="translate")).search_threshold is None
     assert [attempt.beam_size for attempt in usual.attempts[:2]] == [None, 2]
     assert not any((attempt.beam_size or 1) > 1 for attempt in greedy.attempts)
 

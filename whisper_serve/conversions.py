@@ -16,9 +16,13 @@ from whisper_serve.wire import WindowOptions
 
 
 def decoding_options(options: WindowOptions) -> DecodingOptions:
-    """OpenAI's terms in the engine's: temperature 0 means fallback, any other is used alone."""
+    """OpenAI's terms in the engine's: temperature 0 means fallback, any other is used alone.
+
+    Of translations, which can be put in many ways, none is sure, and the likelier of two is not the better one.
+    """
+    translates = options.task == "translate"
     return DecodingOptions(
-        task="translate" if options.task == "translate" else "transcribe",
+        task="translate" if translates else "transcribe",
         language=options.language,
         prompt=options.prompt,
         spoken_to_end=options.spoken_to_end,
@@ -28,7 +32,7 @@ def decoding_options(options: WindowOptions) -> DecodingOptions:
         word_timestamps=options.word_timestamps,
         hotwords=options.hotwords,
         beam_size=options.beam_size,
-        search_threshold=options.search_threshold,
+        search_threshold=None if translates else options.search_threshold,
         best_of=options.best_of,
         patience=options.patience,
         length_penalty=options.length_penalty,

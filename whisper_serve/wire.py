@@ -108,8 +108,8 @@ class WindowOptions:
     length_penalty: float | None = None
     """0 to 1, how much length counts where texts are compared (Wu et al. 2016); ``None`` compares means a token."""
     search_threshold: float | None = SEARCH_THRESHOLD
-    """At most 0: a greedy text whose mean log-probability is below this is searched for like one that fails; ``None``:
-    only one that fails is."""
+    """At most 0: a greedy text whose mean log-probability is below this is searched for like one that fails; ``None``,
+    and of translations: only one that fails is."""
     spoken_to_end: bool = True
     """Whether the window was cut around speech, so that a text that stops earlier is not all of it."""
     draft_tokens: tuple[int, ...] | None = None

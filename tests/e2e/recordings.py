@@ -16,7 +16,7 @@ import numpy as np
 from whisper_serve.evaluation.corpus import Sample
 from whisper_serve.speech import SAMPLE_RATE, Audio, load_audio
 
-JFK = "And so my fellow Americans ask not what your country can do for you, ask what you can do for your country."
+JFK = "And so my fellow Americans, ask not what your country can do for you, ask what you can do for your country."
 
 
 def wav(samples: Audio, channels: int = 1) -> bytes:
