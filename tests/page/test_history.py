@@ -5,12 +5,24 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
+from tests.e2e.stack import wait_until
 from tests.gateway.deterministic import Served
 from tests.page.conftest import Visitor
 from tests.page.test_page import answer_with
 from whisper_serve.evaluation.corpus import Sample
 
 pytestmark = pytest.mark.page
+
+CORRECTION_IS_KEPT = """() => new Promise((resolve) => {
+    const opening = indexedDB.open("whisper", 1);
+    opening.onsuccess = () => {
+        const all = opening.result.transaction("transcripts").objectStore("transcripts").getAll();
+        all.onsuccess = () => {
+            opening.result.close();
+            resolve(all.result.some(({ corrections }) => corrections.length > 0));
+        };
+    };
+})"""
 
 
 def test_transcripts_are_there_again_with_recording_and_corrections(
@@ -25,6 +37,7 @@ def test_transcripts_are_there_again_with_recording_and_corrections(
     page.get_by_role("textbox", name="Correct this text").fill("Ask what")
     page.keyboard.press("Enter")
     expect(page.locator(".downloads")).to_contain_text("With your corrections: 1")
+    wait_until(lambda: page.evaluate(CORRECTION_IS_KEPT), 10)  # A reload would stop the writing.
     tab.open()
     page.get_by_role("button", name="en-jfk.mp3", exact=False).first.click()
     expect(page.locator(".words")).to_have_text("Ask what")
