@@ -18,7 +18,8 @@ from whisper_serve.wire import WindowOptions
 def decoding_options(options: WindowOptions) -> DecodingOptions:
     """OpenAI's terms in the engine's: temperature 0 means fallback, any other is used alone.
 
-    Of translations, which can be put in many ways, none is sure, and the likelier of two is not the better one.
+    A translation is searched for only if it fails: it can be put in many ways, so the model is never sure of it, and
+    the likelier of two is not the better one.
     """
     translates = options.task == "translate"
     return DecodingOptions(

@@ -71,8 +71,9 @@ class SearchWorkspace:
         context = self.cache.self_keys[0].shape[2]
         self.state = DecodingState(tokenizer, rows, context, device)
         self.choices = torch.zeros(rows, 3, dtype=torch.float64, device=device)
-        """What `BeamDecoder` chose on the host, and what it chooses of."""
+        """See `BeamDecoder._choices`."""
         self.offered = torch.zeros(windows, width * (width + 1), 5, dtype=torch.float64, device=device)
+        """See `BeamDecoder._offers`."""
 
 
 class Workspaces:
