@@ -66,7 +66,9 @@ class WhisperHandler:
         )
         keep_trimmed()
         SileroVad()  # Loads the speech detector now: where it is missing, the start fails, not the first request.
-        self._transcriber = Transcriber(engine, max_seconds=settings.max_audio_seconds)
+        self._transcriber = Transcriber(
+            engine, max_seconds=settings.max_audio_seconds, search_threshold=settings.search_threshold
+        )
         self._engine = engine
         self._largest_batch = 0
         self._starts = 1
@@ -106,6 +108,7 @@ class WhisperHandler:
             ("whisper_compute_seconds_total", counts.compute_seconds),
             ("whisper_tokens_total", counts.tokens),
             ("whisper_fallbacks_total", counts.fallbacks),
+            ("whisper_searches_total", counts.searches),
         ):
             context.metrics.get_metric(name).add_or_update(value, [context.model_name])
         for name, by_kind in (("whisper_errors_total", errors), ("whisper_dropped_segments_total", counts.dropped)):

@@ -6,11 +6,16 @@ import pytest
 import yaml
 
 from whisper_serve.settings import HandlerSettings, SettingsError
+from whisper_serve.wire import SEARCH_THRESHOLD
 
 
 def test_defaults_stand_without_a_section() -> None:
     settings = HandlerSettings.read(None)
     assert (settings.device, settings.dtype, settings.max_audio_seconds) == ("auto", "auto", 3600.0)
+
+
+def test_by_default_as_much_is_searched_for_as_requests_ask() -> None:
+    assert HandlerSettings.read(None).search_threshold == SEARCH_THRESHOLD
 
 
 def test_the_environment_goes_over_the_section(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,6 +31,7 @@ def test_the_environment_goes_over_the_section(monkeypatch: pytest.MonkeyPatch) 
         ({"device": "tpu"}, "device"),
         ({"dtype": "int3"}, "dtype"),
         ({"threads": "many"}, "threads"),
+        ({"search_threshold": -0.2}, "search_threshold"),
         ({"batch_windows": -1, "max_audio_seconds": 0}, "batch_windows.*max_audio_seconds"),
     ],
 )

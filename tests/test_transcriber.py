@@ -365,6 +365,15 @@ def test_unsure_texts_are_searched_for_unless_greedy_ones_are_asked_for() -> Non
     assert not any((attempt.beam_size or 1) > 1 for attempt in greedy.attempts)
 
 
+@pytest.mark.weights
+def test_no_more_is_searched_for_than_the_server_does(base_engine: Engine, data: Path) -> None:
+    unsure = FileJob(data / "fr-common-voice-20046123.mp3", WindowOptions(language="fr"))
+    assert Transcriber(base_engine).run([unsure]).counts.searches == 1
+    assert Transcriber(base_engine, search_threshold=-1.0).run([unsure]).counts.searches == 0
+    asks_less = replace(unsure, options=replace(unsure.options, search_threshold=-0.9))
+    assert Transcriber(base_engine).run([asks_less]).counts.searches == 0
+
+
 def test_what_is_asked_of_texts_goes_to_the_engine() -> None:
     asked = WindowOptions(
         hotwords="Nemo", beam_size=5, best_of=3, patience=2.0, length_penalty=0.6, suppress_tokens=(-1, 7),

@@ -79,5 +79,12 @@ class HandlerSettings(Settings):
         0, ge=0, le=512, description="Windows computed together; 0: 16 on a CPU, up to 64 on a GPU."
     )
     cuda_graphs: bool = Field(True, description="On a GPU, decode by CUDA graphs.")
+    search_threshold: float = Field(
+        -0.3,
+        ge=-1,
+        le=-0.3,
+        description="Greedy transcripts with a mean log-probability a token below this are searched for with two "
+        "beams; -1: only those that fail, which is fastest.",
+    )
     threads: int = Field(0, ge=0, le=1024, description="CPU threads of one worker; 0: one a core.")
     max_audio_seconds: float = Field(3600.0, gt=0, description="Longest audio that is accepted as one file.")

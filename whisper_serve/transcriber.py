@@ -39,7 +39,7 @@ from whisper_serve.speech import (
     open_audio,
     without_phantoms,
 )
-from whisper_serve.wire import InvalidOption, WindowOptions
+from whisper_serve.wire import SEARCH_THRESHOLD, InvalidOption, WindowOptions
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +99,7 @@ class Counts:
     compute_seconds: float = 0.0
     tokens: int = 0
     fallbacks: int = 0
+    searches: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     """Texts, by the reason."""
 
@@ -144,16 +145,25 @@ class Transcriber:
     While a GPU computes, threads decode the next files and cut them into windows. On a CPU all cores compute anyway.
     """
 
-    def __init__(self, engine: Engine, *, max_seconds: float | None = None, cutters: int | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        max_seconds: float | None = None,
+        search_threshold: float = SEARCH_THRESHOLD,
+        cutters: int | None = None,
+    ) -> None:
         """Share an engine.
 
         Args:
             max_seconds: the longest audio that is accepted as one file.
+            search_threshold: a job's own is lowered to this.
             cutters: how many files are cut at the same time, ahead of the engine; 0: none is, before its windows are
                 needed. By default one for each core where a GPU computes, up to 8, and none on a CPU.
         """
         self._engine = engine
         self._max_seconds = max_seconds
+        self._search_threshold = search_threshold
         if cutters is None:
             cutters = 0 if engine.model.device.type == "cpu" else min(MOST_CUTTERS, usable_cores())
         self._cutters = cutters
@@ -165,7 +175,7 @@ class Transcriber:
             EngineBroken: an error that no later job would survive; any other is the outcome of its job.
         """
         counts = Counts()
-        states = [_Progressing(job, _decoding_of(job)) for job in jobs]
+        states = [_Progressing(job, self._decoding_of(job)) for job in jobs]
         # Threads end before the streams are closed that they read.
         with ExitStack() as streams, ExitStack() as threads:
             batch: list[tuple[_Progressing, Window]] = []
@@ -202,6 +212,16 @@ class Transcriber:
             for number in files:
                 cuts[number] = threads.enter_context(closing(Ahead(pool, cuts[number], WINDOWS_AHEAD)))
         return cuts
+
+    def _decoding_of(self, job: Job) -> DecodingOptions:
+        decoding = decoding_options(job.options)
+        uncut = isinstance(job, FileJob) and job.vad is None
+        threshold = decoding.search_threshold
+        return replace(
+            decoding,
+            spoken_to_end=decoding.spoken_to_end and not uncut,
+            search_threshold=None if threshold is None else min(threshold, self._search_threshold),
+        )
 
     def _check(self, options: WindowOptions) -> None:
         decoding = decoding_options(options)
@@ -280,12 +300,8 @@ class Transcriber:
             state.decoding = replace(state.decoding, language=result.language)
         counts.tokens += sum(len(decoding.tokens) for decoding in result.decodings)
         counts.fallbacks += result.fallbacks
+        counts.searches += result.searches
         counts.dropped.update(dropped.reason for dropped in heard.dropped)
-
-
-def _decoding_of(job: Job) -> DecodingOptions:
-    decoding = decoding_options(job.options)
-    return replace(decoding, spoken_to_end=False) if isinstance(job, FileJob) and job.vad is None else decoding
 
 
 def _outcome(state: _Progressing) -> Outcome:

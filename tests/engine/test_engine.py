@@ -142,6 +142,9 @@ def test_a_failing_window_is_searched_and_then_decoded_at_the_next_temperatures(
     assert greedy.tokens != found.tokens
     assert tried[0].decodings[0].tokens == max(greedy, found, key=lambda one: one.avg_logprob).tokens
     assert tried[1].decodings[0].tokens == greedy.tokens
+    [doubted] = tiny_engine.transcribe([noises[1]], replace(patient, search_threshold=0.0, no_speech_threshold=None))
+    assert (doubted.fallbacks, doubted.searches) == (0, 1)
+    assert doubted.decodings[0].tokens == tried[0].decodings[0].tokens
 
 
 def test_log_probabilities_are_those_of_the_tokens(tiny_engine: Engine, noises: Sequence[Audio]) -> None:

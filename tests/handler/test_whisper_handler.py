@@ -41,8 +41,8 @@ def context(folder: Path, handler: Mapping[str, Any] | None = None) -> Context:
 class Served:
     """A loaded handler, and what it answers to rows."""
 
-    def __init__(self, folder: Path) -> None:
-        self.context = context(folder, {"max_audio_seconds": 30, "device": "cpu"})
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.context = context(folder, {"max_audio_seconds": 30, "device": "cpu", **settings})
         self.handler = WhisperHandler()
         self.handler.initialize(self.context)
 
@@ -204,6 +204,19 @@ def test_what_was_dropped_is_counted_by_reason(
     assert b'"reason": "silence"' in bytes(body)  # type: ignore[arg-type]
     assert "whisper_dropped_segments_total.Count:1|#reason:silence,ModelName:whisper" in caplog.text
     assert "Failed to update" not in caplog.text
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(("search_threshold", "searches"), [(-0.3, 1), (-1.0, 0)])
+def test_so_unsure_texts_are_searched_for(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, search_threshold: float, searches: int
+) -> None:
+    caplog.set_level("INFO")
+    served = Served(tmp_path, weights="trial", search_threshold=search_threshold)
+    [(status, _, _)] = served({"file": (data / "fr-common-voice-20046123.mp3").read_bytes(), "language": "fr"})
+    assert status == 200
+    assert f"whisper_searches_total.Count:{searches}|" in caplog.text
+    assert "whisper_fallbacks_total.Count:0|" in caplog.text
 
 
 def test_a_bad_setting_stops_the_start(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from .devices import (
     resolve_graphs,
     resolve_precision,
 )
-from .fallback import best_decoding, next_attempt
+from .fallback import best_decoding, needs_fallback, next_attempt
 from .features import log_mel, pad_windows
 from .graph_decoding import GraphBeamDecoder, GraphDecoder
 from .graphs import CudaGraphs, MakeGraphs
@@ -280,7 +280,10 @@ class Engine:
         following = next_attempt(task.attempt, task.tried, task.options)
         if following is not None:
             task.attempt = following
-            task.fallbacks += 1
+            if needs_fallback(task.tried[-1], task.options):
+                task.fallbacks += 1
+            else:
+                task.searches += 1
             return False
         task.decodings.append(best_decoding(task.tried, task.options))
         task.tried.clear()

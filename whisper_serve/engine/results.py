@@ -100,6 +100,8 @@ class WindowResult:
     decodings: tuple[DecodingResult, ...]
     """One, or more where the rest of the window had to be decoded on its own."""
     fallbacks: int
-    """Decodings that failed a threshold and were repeated at a higher temperature."""
+    """Decodings that failed a threshold and were repeated: by a search, or at a higher temperature."""
     dropped: tuple[DroppedSegment, ...] = ()
     """At most one of each decoding."""
+    searches: int = 0
+    """Decodings that passed, but of which the model was unsure, so that a likelier one was searched for."""

@@ -39,6 +39,7 @@ class WindowTask:
     attempt: int = 0
     """Which of the options' attempts comes next."""
     fallbacks: int = 0
+    searches: int = 0
     segments: list[DecodedSegment] = field(default_factory=list)
     tried: list[DecodingResult] = field(default_factory=list)
     """Decodings of what is to be decoded now, one an attempt."""
@@ -82,5 +83,6 @@ class WindowTask:
             segments=tuple(self.segments),
             decodings=tuple(self.decodings),
             fallbacks=self.fallbacks,
+            searches=self.searches,
             dropped=tuple(self.dropped),
         )
