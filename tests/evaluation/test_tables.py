@@ -49,7 +49,7 @@ def test_tables_with_nothing_to_say_are_left_out() -> None:
 def test_what_went_wrong_is_said() -> None:
     many = replace(OURS, problems=tuple(f"{number}.wav was answered 500" for number in range(SHOWN_PROBLEMS + 2)))
     text = "\n".join(remarks(report(many, failures={"server": "it does not answer"})))
-    assert "3 spoken files, 1.5 minutes; greedy." in text
+    assert "3 spoken files, 1.5 minutes, decoded greedily." in text
     assert "Left out: en/d.wav: no audio." in text
     assert "server failed: it does not answer" in text
     assert "engine: 0.wav was answered 500; " in text

@@ -75,6 +75,7 @@ class Report:
     """ISO 8601, UTC."""
     corpus: str
     decoding: str
+    """``greedily``, or ``with fallback``; servers do as they are set up."""
     spoken: tuple[Sample, ...]
     translated: tuple[Sample, ...]
     silent: tuple[Sample, ...]

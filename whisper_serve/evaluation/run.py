@@ -90,7 +90,7 @@ def measure(console: Console, plan: Plan, entries: Sequence[Entry]) -> Report:
         machine=plan.machine,
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         corpus=plan.corpus.name,
-        decoding="engine, openai-whisper and faster-whisper " + ("with fallback" if plan.fallback else "greedy"),
+        decoding="with fallback" if plan.fallback else "greedily",
         spoken=material.spoken,
         translated=material.translated,
         silent=material.silent,

@@ -68,7 +68,7 @@ def origin(model: str, device: str, date: str, machine: str) -> str:
 
 def remarks(report: Report) -> list[str]:
     """What was measured on, and what went wrong."""
-    found = [f"{len(report.spoken)} spoken files, {report.seconds / 60:.1f} minutes; {report.decoding}."]
+    found = [f"{len(report.spoken)} spoken files, {report.seconds / 60:.1f} minutes, decoded {report.decoding}."]
     if report.left_out:
         found.append(f"Left out: {_some(report.left_out)}.")
     found += [f"{label} failed: {reason}" for label, reason in report.failures.items()]
