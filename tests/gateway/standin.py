@@ -202,6 +202,11 @@ class Log(Silent):
     failed: list[str] = field(default_factory=list)
     audio: float = 0.0
     loads: list[tuple[float, float]] = field(default_factory=list)
+    known: tuple[int, int] = (0, 0)
+    """Addresses, and those of them that are ready."""
+
+    def addresses(self, known: int, ready: int) -> None:
+        self.known = (known, ready)
 
     def window_sent(self, seconds: float) -> None:
         self.sent.append(seconds)
@@ -228,6 +233,8 @@ class Cluster:
         self.log = Log()
         self.servers = [StandIn() for _ in range(size)]
         self.targets: set[str] = set()
+        self.unresolved: OSError | None = None
+        """Why the name cannot be resolved."""
         (model,) = settings.served
         self.backend = Backend(settings, model, self.log, resolve=self._resolve)
 
@@ -236,8 +243,8 @@ class Cluster:
         return [each for server in self.servers for each in server.received]
 
     async def _resolve(self, _name: str) -> frozenset[str]:
-        if not self.targets:
-            raise OSError("no such name")
+        if self.unresolved or not self.targets:
+            raise self.unresolved or OSError("no such name")
         return frozenset(self.targets)
 
 

@@ -326,6 +326,27 @@ async def test_a_server_that_starts_late_is_found() -> None:
 
 
 @in_loop
+async def test_without_pods_no_address_is_kept_that_another_model_may_get() -> None:
+    async with backend(2) as it:
+        gone, there = it.servers
+        await gone.stop()
+        await until(lambda: it.backend.ready_addresses == 1)
+        it.unresolved = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        await asyncio.sleep(0.2)
+        assert it.log.known == (2, 1)
+        it.unresolved = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        await until(lambda: it.log.known == (1, 1))
+        assert (await send(it)).text == text_of(SAMPLE_RATE)
+        await there.stop()
+        await until(lambda: it.log.known == (0, 0))
+        await gone.start()
+        await asyncio.sleep(0.3)
+        assert it.log.known == (0, 0)
+        it.unresolved = None
+        await until(lambda: it.log.known == (2, 1))
+
+
+@in_loop
 async def test_hosts_are_resolved_to_what_grpc_takes() -> None:
     assert await resolve_host("127.0.0.1:7070") == {"ipv4:127.0.0.1:7070"}
     assert await resolve_host("[::1]:7070") == {"ipv6:[::1]:7070"}

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -43,6 +44,8 @@ IDLE_PROBE_SECONDS: Final = 30
 PROBE_TIMEOUT: Final = 30.0
 PROBE: Final = pack_window(np.zeros(SAMPLE_RATE // 10, np.float32), WindowOptions(detect_only=True))
 """A tenth of a second of silence, of which only the language is asked: one step of the model."""
+WITHOUT_NAME: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
+"""Errors of a look-up that say that there is nothing; others say that nobody knows."""
 _COUNTED: Final = (Fault.TIMEOUT, Fault.FAILED)
 
 
@@ -79,6 +82,8 @@ class Backend:
         self._observer = observer
         self._resolve = resolve
         self._addresses: dict[str, Address] = {}
+        self._unresolved = ""
+        """Why the host could not be resolved when it was last tried."""
         self._probing: dict[str, asyncio.Task[None]] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self._watching: asyncio.Task[None] | None = None
@@ -213,12 +218,8 @@ class Backend:
             await self._look_up()
 
     async def _look_up(self) -> None:
-        """Take in addresses that are new and let go of those that vanished; a failed look-up changes nothing."""
-        try:
-            found = await self._resolve(self._model.torchserve)
-        except (OSError, UnicodeError) as error:
-            logger.warning("%s cannot be resolved: %s", self._model.torchserve, error)
-            return
+        """Take in addresses that are new and let go of those that vanished."""
+        found = await self._found()
         for name in sorted(found - self._addresses.keys()):
             address = self._addresses[name] = Address(name, self._model.torchserve_model)
             self._probing[name] = asyncio.create_task(self._keep_probed(address))
@@ -228,6 +229,23 @@ class Backend:
             self._retiring.add(retiring)
             retiring.add_done_callback(self._retiring.discard)
         self._tell()
+
+    async def _found(self) -> frozenset[str]:
+        """The addresses that there are; those that are known, where that cannot be found out.
+
+        A service without pods has no name. What still answers may stay then, but nothing else: its address may become
+        that of another model.
+        """
+        try:
+            found = await self._resolve(self._model.torchserve)
+        except (OSError, UnicodeError) as error:
+            if str(error) != self._unresolved:
+                logger.warning("%s cannot be resolved: %s", self._model.torchserve, error)
+            self._unresolved = str(error)
+            nameless = isinstance(error, socket.gaierror) and error.errno in WITHOUT_NAME
+            return frozenset(name for name, address in self._addresses.items() if address.ready or not nameless)
+        self._unresolved = ""
+        return found
 
     async def _keep_probed(self, address: Address) -> None:
         """Probe an address until it answers, and then whenever nothing else tells whether it still does."""
