@@ -13,9 +13,10 @@ import pytest
 
 from tests.gateway.deterministic import Served, serve
 from whisper_serve.gateway.exposition import exposed
-from whisper_serve.gateway.failures import Overloaded, PoisonWindow
+from whisper_serve.gateway.failures import BackendUnavailable, Overloaded, PoisonWindow
 from whisper_serve.gateway.keys import add_key, list_keys, revoke_key
 from whisper_serve.gateway.metrics import Metrics
+from whisper_serve.gateway.settings import GatewaySettings
 from whisper_serve.settings import SettingsError
 
 TEXT = "One window. And another."
@@ -35,6 +36,10 @@ def sdk(served: Served, key: str = "none") -> Any:
 
 def post(served: Served, path: str = PATH, content: bytes = b"audio", **fields: Any) -> httpx.Response:
     return httpx.post(served.url + path, files={"file": ("../../etc/passwd", content)}, data=fields, trust_env=False)
+
+
+def metrics_of(served: Served) -> str:
+    return httpx.get(f"{served.url}/metrics", trust_env=False).text
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
@@ -208,6 +213,37 @@ def test_bad_forms_are_refused() -> None:
                 yield b"more"
 
             assert client.post(PATH, content=slow(), headers=wrong).status_code == 408
+
+
+def test_a_stream_that_fails_is_counted_and_logged_as_failed(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    served.pipeline.fail_after = BackendUnavailable()
+    assert post(served, stream="true").status_code == 200
+    labels = f'format="sse",model="whisper",route="{PATH}",status="503"'
+    wait_until(lambda: f"whisper_gateway_requests_total{{{labels}}} 1.0" in metrics_of(served))
+    metrics = metrics_of(served)
+    assert 'whisper_gateway_rejections_total{model="whisper",reason="model_unavailable"} 1.0' in metrics
+    [line] = [record for record in caplog.records if record.getMessage() == f"POST {PATH}"]
+    assert (line.__dict__["status"], line.__dict__["error"]) == (503, "model_unavailable")
+
+
+@pytest.mark.parametrize("proxies", ["127.0.0.1", "10.0.0.0/8, 127.0.0.0/8", "*", "10.0.0.1"])
+def test_clients_behind_a_trusted_proxy_are_told_apart(proxies: str) -> None:
+    with serve(trusted_proxies=proxies) as served:
+        for address in ("192.0.2.1", "192.0.2.2"):
+            headers = {"x-forwarded-for": address}
+            httpx.post(
+                served.url + PATH, files={"file": ("a", b"audio")}, headers=headers, trust_env=False
+            ).raise_for_status()
+    clients = [work.client for work in served.pipeline.works]
+    trusted = proxies != "10.0.0.1"
+    assert clients == (["address 192.0.2.1", "address 192.0.2.2"] if trusted else ["address 127.0.0.1"] * 2)
+
+
+@pytest.mark.parametrize("proxies", ["ingress", "10.0.0.1/8", "", "10.0.0.1,"])
+def test_a_proxy_that_is_no_address_is_an_error(proxies: str) -> None:
+    with pytest.raises(SettingsError, match="trusted_proxies"):
+        GatewaySettings.read({"trusted_proxies": proxies})
 
 
 def test_metrics_on_a_port_of_their_own() -> None:

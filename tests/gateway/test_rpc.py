@@ -17,6 +17,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from tests.gateway.deterministic import Deterministic, Served, serve
 from tests.gateway.rpc_calls import chunks, detail, failure, stub_of
 from tests.gateway.test_app import TEXT, post, wait_until
+from whisper_serve.gateway.arrivals import Arrivals
 from whisper_serve.gateway.failures import (
     BackendUnavailable,
     DeadlineExceeded,
@@ -343,6 +344,7 @@ def test_it_can_be_switched_off() -> None:
 def test_a_taken_port_is_named(served: Served) -> None:
     port = int(served.grpc.rpartition(":")[2])
     pipeline = Deterministic()
-    service = Service(GatewaySettings.read({}), pipeline, Metrics(), Lifecycle())
+    settings = GatewaySettings.read({})
+    service = Service(settings, pipeline, Metrics(), Lifecycle(), Arrivals(settings))
     with pytest.raises(SettingsError, match=f"cannot listen on 127.0.0.1:{port}.*WHISPER_GRPC_PORT"):
         asyncio.run(RpcServer(service, None, port).start())

@@ -66,22 +66,27 @@ class Clients:
         """
         own = [ticket for ticket in self._tickets if ticket.client == client]
         if len(own) >= self._settings.max_requests_per_client:
-            raise Overloaded(
-                retry_after,
-                "too many of your requests are in work",
-                code="too_many_requests",
-                audio_seconds_ahead=ahead,
-            )
+            raise too_many_requests(retry_after, ahead)
         if own and sum(ticket.size_bytes for ticket in own) + size_bytes > self._settings.max_bytes_per_client:
-            raise Overloaded(
-                retry_after, "too many bytes of yours are in work", code="too_many_bytes", audio_seconds_ahead=ahead
-            )
+            raise too_many_bytes(retry_after, ahead)
 
     def add(self, ticket: Ticket) -> None:
         self._tickets.add(ticket)
 
     def remove(self, ticket: Ticket) -> None:
         self._tickets.discard(ticket)
+
+
+def too_many_requests(retry_after: float, ahead: float | None = None) -> Overloaded:
+    """A client has its share of requests; `ahead`: seconds of audio that its model still has to do."""
+    message = "too many of your requests are in work"
+    return Overloaded(retry_after, message, code="too_many_requests", audio_seconds_ahead=ahead)
+
+
+def too_many_bytes(retry_after: float, ahead: float | None = None) -> Overloaded:
+    """A client has its share of bytes."""
+    message = "too many bytes of yours are in work"
+    return Overloaded(retry_after, message, code="too_many_bytes", audio_seconds_ahead=ahead)
 
 
 class Admission:

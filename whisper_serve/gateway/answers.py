@@ -16,7 +16,7 @@ from whisper_serve.gateway.connection import body_of, while_connected
 from whisper_serve.gateway.model_metrics import ModelMetrics
 from whisper_serve.gateway.service import Run, Service
 from whisper_serve.gateway.streaming import EventStream
-from whisper_serve.gateway.uploads import Limits, open_upload
+from whisper_serve.gateway.uploads import Limits, announced_bytes, open_upload
 from whisper_serve.gateway.work import Work, work_of
 from whisper_serve.request import FileRequest
 from whisper_serve.speech import RESPONSE_FORMATS, WindowTranscript, language_name, render
@@ -33,12 +33,13 @@ class AudioAnswer(Response):
         self._started = time.monotonic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        limits = limits_of(self._service)
-        with self._service.lifecycle.work():
-            async with open_upload(Headers(scope=scope), body_of(receive), limits) as upload:
+        headers, limits, client = Headers(scope=scope), limits_of(self._service), scope["client_name"]
+        announced = announced_bytes(headers)
+        with self._service.lifecycle.work(), self._service.arrivals.upload(client, announced) as arrival:
+            async with open_upload(headers, arrival.counted(body_of(receive), len), limits) as upload:
                 scope["model"] = self._service.model_named(model_asked(upload.fields))
                 asked = FileRequest.from_form(self._asked(upload.fields))
-                work = work_of(asked, scope["model"], upload.file, upload.size, scope["client_name"])
+                work = work_of(asked, scope["model"], upload.file, upload.size, client)
                 scope["response_format"] = "sse" if asked.stream else asked.response_format
                 await while_connected(receive, self._answer(work, asked, scope, receive, send))
 
@@ -50,7 +51,7 @@ class AudioAnswer(Response):
         async with self._service.pipeline.open(work) as run:
             metrics = self._service.metrics.of(work.model)
             if asked.stream:
-                await self._stream(run, asked, metrics, send)
+                await self._stream(run, asked, metrics, scope, send)
             else:
                 await (await self._whole(run, asked, metrics))(scope, receive, send)
 
@@ -62,7 +63,7 @@ class AudioAnswer(Response):
         metrics.transcribed(transcript, self._took())
         return Response(text, headers={"content-type": RESPONSE_FORMATS[asked.response_format].content_type})
 
-    async def _stream(self, run: Run, asked: FileRequest, metrics: ModelMetrics, send: Send) -> None:
+    async def _stream(self, run: Run, asked: FileRequest, metrics: ModelMetrics, scope: Scope, send: Send) -> None:
         stream = EventStream(send, asked)
         first = True
         async with aclosing(stream.run(run, self._service.settings.keepalive_seconds)) as deltas:
@@ -70,7 +71,8 @@ class AudioAnswer(Response):
                 if first:
                     metrics.first_token(self._took())
                     first = False
-        if stream.succeeded:
+        scope["failure"] = stream.failure
+        if not stream.failure:
             metrics.transcribed(run.transcript(), self._took())
 
     def _took(self) -> float:

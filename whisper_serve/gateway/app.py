@@ -12,6 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
 from whisper_serve import __version__
+from whisper_serve.gateway.arrivals import Arrivals
 from whisper_serve.gateway.auth import GUARDED, Authentication
 from whisper_serve.gateway.exposition import exposed
 from whisper_serve.gateway.head import Head
@@ -49,7 +50,9 @@ def create_app(
         KeysError: the file of keys cannot be read.
         SettingsError: traces are asked for, and what sends them is not installed.
     """
-    service = Service(settings, pipeline, metrics or Metrics(), lifecycle or Lifecycle(), make_tracer(settings))
+    service = Service(
+        settings, pipeline, metrics or Metrics(), lifecycle or Lifecycle(), Arrivals(settings), make_tracer(settings)
+    )
     service.metrics.limits(settings)
     keys = KeyRing(settings.keys_file) if settings.keys_file else None
     rpc = None if settings.grpc_port is None else RpcServer(service, keys, settings.grpc_port)

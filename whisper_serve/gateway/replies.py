@@ -46,7 +46,7 @@ def error_reply(error: Exception) -> ErrorReply:
 def error_response(error: Exception, reply: ErrorReply, *, body_read: bool) -> Response:
     """The envelope with its status and headers; ``body_read``: the request's body came to its end."""
     headers = _headers(error, reply)
-    if body_read or not isinstance(error, (BadUpload, UploadTooSlow, StorageFailed)):
+    if body_read or not isinstance(error, (BadUpload, UploadTooSlow, StorageFailed, Overloaded)):
         return Response(envelope(reply), reply.status, headers, media_type="application/json")
     headers["connection"] = "close"  # what is left of the body would have to be read first
     return ClosingResponse(envelope(reply), reply.status, headers, media_type="application/json")

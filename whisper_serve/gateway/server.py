@@ -58,6 +58,7 @@ def uvicorn_config(app: Any, settings: GatewaySettings) -> uvicorn.Config:
         loop="uvloop",
         http="httptools",
         ws="websockets-sansio",
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         ws_max_size=MESSAGE_BYTES,
         ws_ping_timeout=None,  # pongs wait with the audio that is not read yet; who says nothing ends as idle

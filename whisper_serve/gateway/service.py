@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from whisper_serve.gateway.arrivals import Arrivals
 from whisper_serve.gateway.failures import ModelNotFound
 from whisper_serve.gateway.lifecycle import Lifecycle
 from whisper_serve.gateway.live.hub import Place
@@ -61,6 +62,7 @@ class Service:
     pipeline: PipelineLike
     metrics: Metrics
     lifecycle: Lifecycle
+    arrivals: Arrivals
     tracer: Tracer | None = None
     created: int = field(default_factory=lambda: int(time.time()))
     """Unix time at which this gateway began; told as that of its models."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -55,8 +56,12 @@ class GatewaySettings(Settings):
     max_queued_audio_seconds: float = Field(
         7200.0, gt=0, description="Audio that may wait for a model before new work for it is refused."
     )
-    max_requests_per_client: int = Field(64, ge=1, description="Requests of one client in work at once.")
-    max_bytes_per_client: int = Field(2 * GIB, gt=0, description="Uploaded bytes of one client in work at once.")
+    max_requests_per_client: int = Field(
+        64, ge=1, description="Requests of one client in work at once; uploads that still come count too."
+    )
+    max_bytes_per_client: int = Field(
+        2 * GIB, gt=0, description="Uploaded bytes of one client in work at once; what still comes counts too."
+    )
     decode_threads: int = Field(
         0, ge=0, le=256, description="Files that are decoded at the same time; 0: as many as it has cores, 2 to 16."
     )
@@ -71,6 +76,11 @@ class GatewaySettings(Settings):
         1, ge=0, description="Interim results in work at once at one address, when no more else is; 0 makes none."
     )
     drain_seconds: float = Field(30.0, ge=0, description="How long running requests may take to finish at the end.")
+    trusted_proxies: str = Field(
+        "127.0.0.1,::1",
+        description="Proxies whose X-Forwarded-For tells who a client is, where no keys are used: addresses and "
+        "networks such as 10.42.0.0/16, separated by commas; *: all.",
+    )
     keys_file: Path | None = Field(None, description="File of API keys; without one no key is asked for.")
     keepalive_seconds: float = Field(15.0, gt=0, description="Longest silence in a stream of events.")
     window_timeout: float = Field(120.0, gt=0, description="How long one window may take at one address.")
@@ -107,6 +117,13 @@ class GatewaySettings(Settings):
     @classmethod
     def _switch_off(cls, value: object) -> object:
         return None if isinstance(value, str) and value.strip().lower() == "off" else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, value: str) -> str:
+        for proxy in () if value == "*" else value.split(","):
+            ip_network(proxy.strip())  # Says what is wrong.
+        return value
 
     @field_validator("models", mode="before")
     @classmethod

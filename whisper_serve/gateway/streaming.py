@@ -16,6 +16,7 @@ from whisper_serve.gateway.service import Run
 from whisper_serve.request import FileRequest
 from whisper_serve.speech.formats import logprobs_body, usage, verbose_body
 from whisper_serve.speech.transcript import TokenLogprob, WindowTranscript, needs_space
+from whisper_serve.wire import ErrorReply
 
 T = TypeVar("T")
 
@@ -58,7 +59,8 @@ class EventStream:
         self._logprobs = asked.options.logprobs
         self._verbose = asked.render if asked.response_format == "verbose_json" else None
         self.begun = False
-        self.succeeded = False
+        self.failure: ErrorReply | None = None
+        """What the client was told after the first event."""
 
     async def run(self, run: Run, keepalive_seconds: float) -> AsyncGenerator[str, None]:
         """Send all events; yields each delta as soon as it was sent. Errors after the first event are sent as one."""
@@ -67,13 +69,13 @@ class EventStream:
                 yield delta
             await self._event(self._done(run))
             await self._write(DONE, more=False)
-            self.succeeded = True
         except ClientGone:
             raise
         except Exception as error:
             if not self.begun:
                 raise
-            await self._write(_data(envelope(error_reply(error))), more=False)
+            self.failure = error_reply(error)
+            await self._write(_data(envelope(self.failure)), more=False)
 
     async def _deltas(self, run: Run, keepalive_seconds: float) -> AsyncGenerator[str, None]:
         deltas = Deltas()

@@ -1,4 +1,8 @@
-"""What surrounds every request: its id, its line in the log, its metrics, and an answer when it fails."""
+"""What surrounds every request: its id, its line in the log, its metrics, and an answer when it fails.
+
+What fails after its answer has begun tells so in the answer, and here by ``scope["failure"]``: it is counted and logged
+with the status that it would have had.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,7 @@ from whisper_serve.gateway.logs import request_id
 from whisper_serve.gateway.metrics import NO_MODEL, Metrics
 from whisper_serve.gateway.replies import CLIENT_GONE, ClientGone, error_reply, error_response
 from whisper_serve.gateway.tracing import Span, Tracer, request_span
+from whisper_serve.wire import ErrorReply
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +54,7 @@ class Telemetry:
                 try:
                     await self._answer(exchange, scope)
                 finally:
-                    _describe(span, scope, exchange.status)
+                    _describe(span, scope, _status(scope, exchange))
         except asyncio.CancelledError:
             exchange.status = exchange.status or CLIENT_GONE
             raise
@@ -63,25 +68,38 @@ class Telemetry:
         except ClientGone:
             exchange.status = CLIENT_GONE
         except Exception as error:
-            reply = error_reply(error)
+            reply = scope["failure"] = error_reply(error)
             if not exchange.status:
-                self._metrics.rejected(reply.code or "other", scope.get("model", NO_MODEL))
-                response = error_response(error, reply, body_read=exchange.body_read)
+                body_read = exchange.body_read or scope["type"] == "websocket"
+                response = error_response(error, reply, body_read=body_read)
                 await response(scope, exchange.receive, exchange.send)
 
     def _record(self, scope: Scope, exchange: _Exchange) -> None:
         took = time.monotonic() - exchange.started
         route = getattr(scope.get("route"), "path", "none")
-        status = exchange.status or 500
+        status, failure = _status(scope, exchange) or 500, scope.get("failure")
         response_format, model = scope.get("response_format", "none"), scope.get("model", NO_MODEL)
+        if failure:
+            self._metrics.rejected(failure.code or "other", model)
         self._metrics.request_ended(route, status, response_format, model, took)
         logger.log(
             logging.DEBUG if route in _QUIET else logging.INFO,
             "%s %s",
             scope.get("method", "WEBSOCKET"),
             scope["path"],
-            extra={"status": status, "seconds": round(took, 3), "client_name": scope.get("client_name")},
+            extra={
+                "status": status,
+                "seconds": round(took, 3),
+                "client_name": scope.get("client_name"),
+                **({"error": failure.code or "other"} if failure else {}),
+            },
         )
+
+
+def _status(scope: Scope, exchange: _Exchange) -> int:
+    """That of what failed; 0 as long as no answer has begun."""
+    failure: ErrorReply | None = scope.get("failure")
+    return failure.status if failure else exchange.status
 
 
 def _describe(span: Span, scope: Scope, status: int) -> None:

@@ -56,7 +56,8 @@ async def open_upload(headers: Mapping[str, str], body: AsyncIterator[bytes], li
     """
     form = _Form(limits.memory_bytes, limits.spooled)
     parser = MultipartParser(_boundary(headers), form.callbacks())
-    _check_length(headers, limits)
+    if announced_bytes(headers) > limits.body_bytes:
+        raise _too_large(limits)
     try:
         await _feed(parser, form, body, limits)
         if not form.ended:
@@ -80,10 +81,10 @@ def _boundary(headers: Mapping[str, str]) -> bytes:
     return boundary
 
 
-def _check_length(headers: Mapping[str, str], limits: Limits) -> None:
+def announced_bytes(headers: Mapping[str, str]) -> int:
+    """How large the body is said to be; 0: it does not say."""
     length = headers.get("content-length", "")
-    if length.isdecimal() and int(length) > limits.body_bytes:
-        raise _too_large(limits)
+    return int(length) if length.isdecimal() else 0
 
 
 def _too_large(limits: Limits) -> UploadTooLarge:

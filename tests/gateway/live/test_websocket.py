@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from websockets.sync.connection import Connection
 
 from tests.conftest import DATA
 from tests.gateway.deterministic import Served, serve
-from tests.gateway.test_app import wait_until
+from tests.gateway.test_app import metrics_of, wait_until
 from tests.speech.conftest import encode_audio
 from whisper_serve.gateway.failures import BackendUnavailable, Overloaded
 from whisper_serve.gateway.keys import add_key
@@ -153,6 +154,10 @@ def test_what_goes_wrong_later_is_told_by_an_event(served: Served) -> None:
         socket.send(END)
         events, code = closed_with(socket)
         assert (events[-1]["error"]["code"], code) == ("model_unavailable", 1013)
+    wait_until(lambda: 'status="503"' in metrics_of(served))
+    metrics = metrics_of(served)
+    assert re.search(r'requests_total\{[^}]*route="/v1/audio/stream",status="503"\} 1\.0', metrics)
+    assert 'whisper_gateway_rejections_total{model="whisper",reason="model_unavailable"} 1.0' in metrics
 
 
 def test_a_commit_ends_an_utterance(served: Served) -> None:

@@ -52,8 +52,7 @@ async def stream_audio(service: Service, websocket: WebSocket) -> None:
         except (WebSocketDisconnect, ClientGone) as error:
             raise ClientGone from error
         except Exception as error:
-            reply = error_reply(error)
-            service.metrics.rejected(reply.code or "other", scope["model"])
+            reply = scope["failure"] = error_reply(error)
             with suppress(WebSocketDisconnect):
                 await _send(websocket, {"type": "error", **json.loads(envelope(reply))})
                 await websocket.close(close_code(error, reply.status))

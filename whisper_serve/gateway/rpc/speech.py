@@ -37,8 +37,10 @@ class SpeechService(speech_pb2_grpc.SpeechServiceServicer):
         self, requests: AsyncIterator[speech_pb2.TranscribeChunksRequest], call: Call
     ) -> speech_pb2.TranscribeChunksResponse:
         """One file in pieces."""
-        with self._service.lifecycle.work():
-            async with open_chunks(requests, self._service.settings, self._service.metrics.spooled) as chunks:
+        service = self._service
+        with service.lifecycle.work(), service.arrivals.upload(call.client) as arrival:
+            counted = arrival.counted(requests, lambda request: len(request.chunk))
+            async with open_chunks(counted, service.settings, service.metrics.spooled) as chunks:
                 call.model = self._service.model_named(chunks.options.model)
                 asked = read_options(chunks.options)
                 await chunks.receive()
