@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import zipfile
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import httpx
 import psutil
 import pytest
 
+from whisper_serve.torchserve import collector
 from whisper_serve.torchserve.archive import HANDLER
 from whisper_serve.torchserve.client import WINDOW_KEY, GrpcClient, RestClient
 from whisper_serve.torchserve.errors import ArchiveError, PortsBusy, RequestFailed, ServerFailed
@@ -87,6 +89,7 @@ def test_everything_a_client_needs(running: Running) -> None:
     check_settings(running)
     check_metrics(running)
     check_log(running)
+    check_python_path(running)
 
 
 def check_rest(running: Running) -> None:
@@ -137,6 +140,15 @@ def check_log(running: Running) -> None:
     warnings = [line["message"] for line in messages if line["level"] == "WARN"]
     assert warnings.count("a warning of the handler") == 2  # one of each worker
     assert not [line for line in messages if "not for the console" in line["message"] or line["exception"]]
+
+
+def check_python_path(running: Running) -> None:
+    """Java passes it on in the same way to workers and to the collector, which lives for a moment a minute only."""
+    children = psutil.Process(running.server.process.pid).children(recursive=True)
+    workers = [child for child in children if any("model_service_worker" in part for part in child.cmdline())]
+    assert len(workers) == 2
+    for worker in workers:
+        assert str(Path(collector.__file__).parent) in worker.environ()["PYTHONPATH"].split(os.pathsep)
 
 
 def test_nothing_remains(

@@ -13,6 +13,7 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
+from whisper_serve.torchserve import collector
 from whisper_serve.torchserve.child import kill_group, tied_to_parent
 from whisper_serve.torchserve.errors import TorchServeError
 from whisper_serve.torchserve.java import MEMORY, NO_TRACES, Java
@@ -103,6 +104,7 @@ def java_command(java: Java, workspace: Workspace) -> Sequence[str]:
 def server_environment(java: Java, workspace: Workspace, environment: Mapping[str, str]) -> dict[str, str]:
     """The environment of TorchServe and its workers: the given one, made private to this run."""
     scripts = sysconfig.get_path("scripts")
+    python_path = [str(Path(collector.__file__).parent), environment.get("PYTHONPATH", "")]
     return {
         # Workers share the CPUs: a thread that waits for another must not keep that one from running.
         "OMP_WAIT_POLICY": "PASSIVE",
@@ -113,6 +115,7 @@ def server_environment(java: Java, workspace: Workspace, environment: Mapping[st
         **environment,
         "JAVA_HOME": str(java.home),
         "PATH": os.pathsep.join([scripts, str(java.home / "bin"), environment.get("PATH", os.defpath)]),
+        "PYTHONPATH": os.pathsep.join(filter(None, python_path)),
         "TEMP": str(workspace.temp),
         "TMPDIR": str(workspace.temp),
         "LOG_LOCATION": str(workspace.logs),

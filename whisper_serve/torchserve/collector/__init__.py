@@ -1,0 +1,1 @@
+"""On the Python path of TorchServe, for its collector of system metrics."""
