@@ -190,6 +190,14 @@ def test_scaling_to_nothing_holds_the_first_request_for_a_start() -> None:
     assert (own["WHISPER_HOLD_SECONDS"], own["WHISPER_REQUEST_TIMEOUT"]) == ("1200", "2400")
 
 
+@pytest.mark.parametrize(
+    ("size", "most"), [("10Gi", 10_200_547_328), ("1.5Gi", 1_530_082_099), ("500M", 475_000_000), ("100k", 95_000)]
+)
+def test_uploads_stop_before_the_pod_would_be_evicted(size: str, most: int) -> None:
+    rendered = render(values={"gateway": {"spoolSize": size}})
+    assert rendered.settings()["WHISPER_MAX_SPOOL_BYTES"] == str(most)
+
+
 def test_limits_hold_on_the_whole_way() -> None:
     rendered = render_case("ingress")
     http, rpc = rendered.one("Ingress", "release-whisper"), rendered.one("Ingress", "-grpc")

@@ -36,6 +36,7 @@ REFUSED = [
         "{autoscaling: {provider: keda, torchserve: {minReplicas: 0}}, gateway: {settings: {holdSeconds: 0}}}",
         "holdSeconds is too short",
     ),
+    ("gateway: {spoolSize: 10Xi}", "10Xi is no size: write it as 10Gi"),
     ("gateway: {settings: {requestTimeout: 60}}", "requestTimeout is less than holdSeconds"),
     (
         f"{{torchserve: {{replicas: 2}}, {ONE_NODE}}}",

@@ -13,6 +13,7 @@ import numpy as np
 
 from whisper_serve.gateway.failures import BadUpload
 from whisper_serve.gateway.live.options import LiveOptions, read_json
+from whisper_serve.gateway.spool import SpoolSpace
 from whisper_serve.gateway.uploads import Limits, open_upload
 from whisper_serve.request import FileRequest
 from whisper_serve.speech import AudioDecodeError, AudioTooLong, AudioTooShort, open_audio
@@ -22,7 +23,7 @@ Target = Callable[[bytes], None]
 
 LONGEST_SECONDS: Final = 60.0
 BOUNDARY: Final = "b"
-LIMITS: Final = Limits(body_bytes=1_000_000, memory_bytes=1_000_000, idle_seconds=10, spooled=lambda change: None)
+LIMITS: Final = Limits(body_bytes=1_000_000, memory_bytes=1_000_000, idle_seconds=10, space=SpoolSpace())
 _HEADERS: Final = {"content-type": f"multipart/form-data; boundary={BOUNDARY}"}
 
 

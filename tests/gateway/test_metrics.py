@@ -6,7 +6,7 @@ from tests.gateway.standin import DIED, backend, in_loop, until
 from tests.gateway.test_backend import send
 from whisper_serve.gateway.metrics import Metrics
 from whisper_serve.gateway.settings import GatewaySettings
-from whisper_serve.gateway.spool import Spool
+from whisper_serve.gateway.spool import Spool, SpoolSpace
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -15,14 +15,17 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
 
 @in_loop
 async def test_what_is_on_disk_is_counted_until_it_is_closed() -> None:
-    metrics = Metrics()
-    small, large = (Spool(10, metrics.spooled) for _ in range(2))
+    metrics, space = Metrics(), SpoolSpace(1000)
+    metrics.spool(space)
+    small, large = (Spool(10, space) for _ in range(2))
     await small.write(b"tiny")
     await large.write(b"x" * 8)
     assert value(metrics, "spool_bytes") == 0
     await large.write(b"x" * 8)
     await large.write(b"x")
     assert value(metrics, "spool_bytes") == 17
+    assert value(metrics, "spool_free_bytes") == 983
+    assert value(metrics, "spool_disk_bytes") == 1000
     for spool in (small, large, large):
         spool.close()
     assert value(metrics, "spool_bytes") == 0
@@ -30,6 +33,7 @@ async def test_what_is_on_disk_is_counted_until_it_is_closed() -> None:
 
 def test_disk_and_limits_are_told() -> None:
     metrics = Metrics()
+    metrics.spool(SpoolSpace())
     metrics.limits(GatewaySettings.read({"max_queued_audio_seconds": 60, "live_streams": 3}))
     assert value(metrics, "queue_limit_audio_seconds") == 60
     assert value(metrics, "live_streams_limit") == 3

@@ -33,6 +33,7 @@ from whisper_serve.gateway.metrics import Metrics
 from whisper_serve.gateway.rpc.server import RpcServer
 from whisper_serve.gateway.service import Service
 from whisper_serve.gateway.settings import GatewaySettings
+from whisper_serve.gateway.spool import SpoolSpace
 from whisper_serve.settings import SettingsError
 from whisper_serve.speech_v1 import speech_pb2 as pb
 from whisper_serve.wire import ErrorReply
@@ -345,6 +346,6 @@ def test_a_taken_port_is_named(served: Served) -> None:
     port = int(served.grpc.rpartition(":")[2])
     pipeline = Deterministic()
     settings = GatewaySettings.read({})
-    service = Service(settings, pipeline, Metrics(), Lifecycle(), Arrivals(settings))
+    service = Service(settings, pipeline, Metrics(), Lifecycle(), Arrivals(settings), SpoolSpace())
     with pytest.raises(SettingsError, match=f"cannot listen on 127.0.0.1:{port}.*WHISPER_GRPC_PORT"):
         asyncio.run(RpcServer(service, None, port).start())

@@ -113,6 +113,4 @@ def model_asked(fields: Sequence[tuple[str, str]]) -> str | None:
 def limits_of(service: Service) -> Limits:
     """How large and slow a body may be."""
     settings = service.settings
-    return Limits(
-        settings.max_upload_bytes, settings.spool_memory_bytes, settings.upload_idle_seconds, service.metrics.spooled
-    )
+    return Limits(settings.max_upload_bytes, settings.spool_memory_bytes, settings.upload_idle_seconds, service.space)

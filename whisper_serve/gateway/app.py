@@ -23,6 +23,7 @@ from whisper_serve.gateway.routes import add_routes
 from whisper_serve.gateway.rpc.server import RpcServer
 from whisper_serve.gateway.service import PipelineLike, Service
 from whisper_serve.gateway.settings import GatewaySettings
+from whisper_serve.gateway.spool import SpoolSpace
 from whisper_serve.gateway.telemetry import Telemetry
 from whisper_serve.gateway.tracing import make_tracer
 
@@ -51,9 +52,16 @@ def create_app(
         SettingsError: traces are asked for, and what sends them is not installed.
     """
     service = Service(
-        settings, pipeline, metrics or Metrics(), lifecycle or Lifecycle(), Arrivals(settings), make_tracer(settings)
+        settings,
+        pipeline,
+        metrics or Metrics(),
+        lifecycle or Lifecycle(),
+        Arrivals(settings),
+        SpoolSpace(settings.max_spool_bytes),
+        make_tracer(settings),
     )
     service.metrics.limits(settings)
+    service.metrics.spool(service.space)
     keys = KeyRing(settings.keys_file) if settings.keys_file else None
     rpc = None if settings.grpc_port is None else RpcServer(service, keys, settings.grpc_port)
     app = FastAPI(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import platform
-import shutil
-import tempfile
 from typing import Final
 
 from prometheus_client import ProcessCollector, generate_latest
@@ -14,6 +12,7 @@ from whisper_serve import __version__
 from whisper_serve.gateway.families import LATENCIES, Families
 from whisper_serve.gateway.model_metrics import ModelFamilies, ModelMetrics
 from whisper_serve.gateway.settings import GatewaySettings
+from whisper_serve.gateway.spool import SpoolSpace
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 NO_MODEL: Final = "none"
@@ -49,12 +48,10 @@ class Metrics:
         self._searching = made.counter("vad_seconds", "Time spent finding speech and cutting windows.")
 
     def _uploads(self) -> None:
-        made, folder = self.families, tempfile.gettempdir()
+        made = self.families
         self._spooled = made.gauge("spool_bytes", "Uploads held on disk now.")
-        free = made.gauge("spool_free_bytes", "Free space on the disk that uploads are held on.")
-        free.set_function(lambda: shutil.disk_usage(folder).free)
-        size = made.gauge("spool_disk_bytes", "Size of the disk that uploads are held on.")
-        size.set_function(lambda: shutil.disk_usage(folder).total)
+        self._spool_free = made.gauge("spool_free_bytes", "Room for more uploads on disk.")
+        self._spool_size = made.gauge("spool_disk_bytes", "Room for uploads on disk: its size, or max_spool_bytes.")
 
     def _limits(self) -> None:
         self._most_queued = self.families.gauge(
@@ -67,9 +64,11 @@ class Metrics:
         self._most_queued.set(settings.max_queued_audio_seconds)
         self._most_live.set(settings.live_streams)
 
-    def spooled(self, change: int) -> None:
-        """So many bytes of uploads more (or fewer) are on disk. May be called from any thread."""
-        self._spooled.inc(change)
+    def spool(self, space: SpoolSpace) -> None:
+        """Tell of this space from now on."""
+        self._spooled.set_function(lambda: space.used)
+        self._spool_free.set_function(lambda: space.free)
+        self._spool_size.set_function(lambda: space.size)
 
     def of(self, model: str) -> ModelMetrics:
         """Those of a model, by its own name; from the first call on they are there, as zeros."""

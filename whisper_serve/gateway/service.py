@@ -14,6 +14,7 @@ from whisper_serve.gateway.lifecycle import Lifecycle
 from whisper_serve.gateway.live.hub import Place
 from whisper_serve.gateway.metrics import Metrics
 from whisper_serve.gateway.settings import GatewaySettings
+from whisper_serve.gateway.spool import SpoolSpace
 from whisper_serve.gateway.tracing import Tracer
 from whisper_serve.gateway.work import Part, Work
 from whisper_serve.speech import Transcript, WindowTranscript
@@ -63,6 +64,7 @@ class Service:
     metrics: Metrics
     lifecycle: Lifecycle
     arrivals: Arrivals
+    space: SpoolSpace
     tracer: Tracer | None = None
     created: int = field(default_factory=lambda: int(time.time()))
     """Unix time at which this gateway began; told as that of its models."""

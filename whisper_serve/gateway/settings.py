@@ -49,6 +49,11 @@ class GatewaySettings(Settings):
     request_timeout: float = Field(600.0, gt=0, description="How long one request may take, from its last byte on.")
     max_upload_bytes: int = Field(GIB, gt=0, description="Largest body of a request.")
     spool_memory_bytes: int = Field(MIB, ge=0, description="Of an upload, this much is held in memory, not on disk.")
+    max_spool_bytes: int | None = Field(
+        None,
+        gt=0,
+        description="Most bytes of uploads on disk at once; what comes beyond is answered 507. off: what the disk has.",
+    )
     upload_idle_seconds: float = Field(30.0, gt=0, description="How long a body may bring no data.")
     max_audio_seconds: float = Field(4 * 3600.0, gt=0, description="Longest audio that is accepted as one file.")
     windows_per_request: int = Field(4, ge=1, le=512, description="Windows of one request that are in work at once.")
@@ -113,7 +118,7 @@ class GatewaySettings(Settings):
             return tuple(name.strip() for name in value.split(",") if name.strip())
         return value
 
-    @field_validator("grpc_port", "metrics_port", "otlp_endpoint", mode="before")
+    @field_validator("grpc_port", "metrics_port", "max_spool_bytes", "otlp_endpoint", mode="before")
     @classmethod
     def _switch_off(cls, value: object) -> object:
         return None if isinstance(value, str) and value.strip().lower() == "off" else value

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,21 +19,55 @@ from whisper_serve.gateway.timing import within
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Spooled = Callable[[int], None]
-"""Told, in any thread, how many bytes more (or fewer) are on disk."""
-
 LEAST_RATE: Final = 1024.0
 """Bytes a second that a body has to bring on average, so that a trickle does not last for ever."""
+
+
+class SpoolSpace:
+    """The room on disk that all uploads share. Of any thread."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        """``limit``: most bytes in use at once; None: as many as the disk has."""
+        self.used = 0
+        self._limit = limit
+        self._lock = threading.Lock()
+
+    @property
+    def size(self) -> int:
+        """Bytes that there may be, in use or not."""
+        total = shutil.disk_usage(tempfile.gettempdir()).total
+        return total if self._limit is None else min(total, self._limit)
+
+    @property
+    def free(self) -> int:
+        """Bytes that may still come."""
+        free = shutil.disk_usage(tempfile.gettempdir()).free
+        return free if self._limit is None else max(0, min(free, self._limit - self.used))
+
+    def take(self, size: int) -> None:
+        """So many bytes more are to be written. Raises StorageFailed where the limit is in the way."""
+        with self._lock:
+            if self._limit is not None and self.used + size > self._limit:
+                logger.error("an upload cannot be stored: uploads may take %s bytes of the disk", f"{self._limit:,}")
+                raise StorageFailed
+            self.used += size
+
+    def give_back(self, size: int) -> None:
+        """So many bytes are not there any more."""
+        with self._lock:
+            self.used -= size
 
 
 class Spool:
     """Bytes in memory up to `memory_bytes`, then in a file without a name, which is gone once it is closed."""
 
-    def __init__(self, memory_bytes: int, spooled: Spooled = lambda change: None) -> None:
+    def __init__(self, memory_bytes: int, space: SpoolSpace) -> None:
         self.file: BinaryIO = BytesIO()
         self.size = 0
         self._memory_bytes = memory_bytes
-        self._spooled = spooled
+        self._space = space
+        self._taken = 0
+        """Bytes of the space."""
 
     async def write(self, data: bytes) -> None:
         """Append, outside of the event loop where that may block.
@@ -54,8 +90,8 @@ class Spool:
             self.file.seek(0)
 
     def close(self) -> None:
-        if self._on_disk and not self.file.closed:
-            self._spooled(-self.size)
+        self._space.give_back(self._taken)
+        self._taken = 0
         with suppress(OSError):  # What a full disk did not take is written once more, in vain; the file is closed.
             self.file.close()
 
@@ -65,17 +101,21 @@ class Spool:
 
     def _write(self, data: bytes) -> None:
         with _storing():
-            if not self._on_disk and self.size + len(data) > self._memory_bytes:
+            if self._on_disk:
+                self._take(len(data))
+            elif self.size + len(data) > self._memory_bytes:
+                self._take(self.size + len(data))
                 self._move_to_disk()
             self.file.write(data)
         self.size += len(data)
-        if self._on_disk:
-            self._spooled(len(data))
+
+    def _take(self, size: int) -> None:
+        self._space.take(size)
+        self._taken += size
 
     def _move_to_disk(self) -> None:
         held = self.file
         self.file = tempfile.TemporaryFile("w+b")  # noqa: SIM115  (closed by close)
-        self._spooled(self.size)
         held.seek(0)
         self.file.write(held.read())
 

@@ -14,7 +14,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from whisper_serve.gateway.failures import BadUpload, UploadTooLarge
-from whisper_serve.gateway.spool import Spool, Spooled, paced
+from whisper_serve.gateway.spool import Spool, SpoolSpace, paced
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -28,12 +28,12 @@ MAX_BOUNDARY_BYTES: Final = 70
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large and how slow a body may be: bytes and seconds; and who is told what is on disk."""
+    """How large and how slow a body may be: bytes and seconds; and where it may lie."""
 
     body_bytes: int
     memory_bytes: int
     idle_seconds: float
-    spooled: Spooled
+    space: SpoolSpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ async def open_upload(headers: Mapping[str, str], body: AsyncIterator[bytes], li
         UploadTooSlow: no data came for ``idle_seconds``, or too little.
         StorageFailed: the disk takes no more of the file.
     """
-    form = _Form(limits.memory_bytes, limits.spooled)
+    form = _Form(limits.memory_bytes, limits.space)
     parser = MultipartParser(_boundary(headers), form.callbacks())
     if announced_bytes(headers) > limits.body_bytes:
         raise _too_large(limits)
@@ -107,11 +107,11 @@ async def _feed(parser: MultipartParser, form: _Form, body: AsyncIterator[bytes]
 class _Form:
     """What the parser finds. ``flush`` writes what came of the file."""
 
-    def __init__(self, memory_bytes: int, spooled: Spooled) -> None:
+    def __init__(self, memory_bytes: int, space: SpoolSpace) -> None:
         self.fields: list[tuple[str, str]] = []
         self.spool: Spool | None = None
         self.ended = False
-        self._memory_bytes, self._spooled = memory_bytes, spooled
+        self._memory_bytes, self._space = memory_bytes, space
         self._parts = 0
         self._header_bytes = 0
         self._header = bytearray()
@@ -174,7 +174,7 @@ class _Form:
     def _begin_file(self) -> None:
         if self.spool is not None:
             raise BadUpload("there is more than one file: send one in each request", param="file")
-        self.spool = Spool(self._memory_bytes, self._spooled)
+        self.spool = Spool(self._memory_bytes, self._space)
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._is_audio:

@@ -9,6 +9,12 @@
 {{- end -}}
 {{- end }}
 
+{{/* A quantity of Kubernetes, such as 10Gi, in bytes. */}}
+{{- define "whisper.bytes" -}}
+{{- $units := dict "" 1 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- mulf (regexFind "^[0-9.]+" (toString .) | float64) (get $units (regexFind "[A-Za-z]*$" (toString .)) | required (printf "%v is no size: write it as 10Gi" .)) | int64 -}}
+{{- end }}
+
 {{/* A map of settings as WHISPER_… variables. */}}
 {{- define "whisper.environment" -}}
 {{- range $name, $value := . }}
@@ -32,7 +38,9 @@ WHISPER_{{ $name | snakecase | upper }}: {{ include "whisper.number" $value | qu
 
 {{/* The gateway's settings, as JSON: what is asked for over what this chart knows better than the program. */}}
 {{- define "whisper.gatewaySettings" -}}
-{{- $settings := dict "holdSeconds" 120 "requestTimeout" 600 "drainSeconds" 30 "maxUploadBytes" 1073741824 "resolveSeconds" 5 -}}
+{{- /* What lies in /tmp besides is small; beyond its size a pod would be evicted. */ -}}
+{{- $spool := mulf 0.95 (include "whisper.bytes" .Values.gateway.spoolSize) | int64 -}}
+{{- $settings := dict "maxSpoolBytes" $spool "holdSeconds" 120 "requestTimeout" 600 "drainSeconds" 30 "maxUploadBytes" 1073741824 "resolveSeconds" 5 -}}
 {{- with include "whisper.wakeSeconds" . -}}
 {{- /* The first request waits for a node, an image, weights and the start. */ -}}
 {{- $_ := set $settings "holdSeconds" (int .) -}}

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from whisper_serve.gateway.failures import BadUpload, UploadTooLarge
 from whisper_serve.gateway.settings import GatewaySettings
-from whisper_serve.gateway.spool import Spool, Spooled, paced
+from whisper_serve.gateway.spool import Spool, SpoolSpace, paced
 from whisper_serve.speech_v1 import speech_pb2
 
 Requests = AsyncIterator[speech_pb2.TranscribeChunksRequest]
@@ -18,12 +18,12 @@ class Chunks:
     """What came first, and the file once all of it was received."""
 
     def __init__(
-        self, options: speech_pb2.TranscriptionOptions, rest: Requests, settings: GatewaySettings, spooled: Spooled
+        self, options: speech_pb2.TranscriptionOptions, rest: Requests, settings: GatewaySettings, space: SpoolSpace
     ) -> None:
         self.options = options
         self._rest = rest
         self._most = settings.max_upload_bytes
-        self._spool = Spool(settings.spool_memory_bytes, spooled)
+        self._spool = Spool(settings.spool_memory_bytes, space)
 
     @property
     def file(self) -> BinaryIO:
@@ -56,7 +56,7 @@ class Chunks:
 
 
 @asynccontextmanager
-async def open_chunks(requests: Requests, settings: GatewaySettings, spooled: Spooled) -> AsyncIterator[Chunks]:
+async def open_chunks(requests: Requests, settings: GatewaySettings, space: SpoolSpace) -> AsyncIterator[Chunks]:
     """The options of a stream, whose file is still to be received; leaving removes what is on disk.
 
     Raises:
@@ -67,7 +67,7 @@ async def open_chunks(requests: Requests, settings: GatewaySettings, spooled: Sp
     first = await anext(coming, None)
     if first is None or first.WhichOneof("payload") != "options":
         raise BadUpload("the first message must hold the options")
-    chunks = Chunks(first.options, coming, settings, spooled)
+    chunks = Chunks(first.options, coming, settings, space)
     try:
         yield chunks
     finally:

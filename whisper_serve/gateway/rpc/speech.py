@@ -40,7 +40,7 @@ class SpeechService(speech_pb2_grpc.SpeechServiceServicer):
         service = self._service
         with service.lifecycle.work(), service.arrivals.upload(call.client) as arrival:
             counted = arrival.counted(requests, lambda request: len(request.chunk))
-            async with open_chunks(counted, service.settings, service.metrics.spooled) as chunks:
+            async with open_chunks(counted, service.settings, service.space) as chunks:
                 call.model = self._service.model_named(chunks.options.model)
                 asked = read_options(chunks.options)
                 await chunks.receive()
