@@ -49,6 +49,25 @@ def decoding(*parts: float | str, finished: bool = True) -> DecodingResult:
         pytest.param(decoding(0.0, " One", 4.0, " more"), [(0.0, 4.0, " One more")], 10.0, id="a time inside"),
         pytest.param(decoding(0.0, " ", 4.0), [], 10.0, id="blank"),
         pytest.param(decoding(), [], 10.0, id="nothing"),
+        pytest.param(decoding(0.0, " One.", 12.0), [(0.0, 10.0, " One.")], 10.0, id="one ends beyond the window"),
+        pytest.param(
+            decoding(0.0, " One.", 4.0, 4.5, " Two.", 12.0),
+            [(0.0, 4.0, " One."), (4.5, 10.0, " Two.")],
+            10.0,
+            id="the last ends beyond the window",
+        ),
+        pytest.param(
+            decoding(0.0, " One.", 4.0, 11.0, " Two.", 12.0),
+            [(0.0, 4.0, " One."), (4.0, 10.0, " Two.")],
+            10.0,
+            id="the last begins beyond the window: it follows the one before",
+        ),
+        pytest.param(
+            decoding(0.0, " One.", 11.0, 11.0, " Two.", 12.0, 12.0, " Three"),
+            [(0.0, 10.0, " One."), (10.0, 10.0, " Two."), (10.0, 10.0, " Three")],
+            10.0,
+            id="where no time is left, all are at the end",
+        ),
     ],
 )
 def test_a_decoding_is_cut_at_its_times(

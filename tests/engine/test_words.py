@@ -140,6 +140,8 @@ def test_whatever_the_times_words_are_in_order_and_none_is_lost(data: st.DataObj
     timed = with_words(segments, TOKENIZER, "en", times, data.draw(st.floats(-10, 30)))
     assert ["".join(word.text for word in segment.words) for segment in timed] == [one.text for one in segments]
     assert_in_order(timed)
+    # Alignment places nothing behind the audio's end, and what is made of its places does not either.
+    assert timed[-1].end <= times[-1]
 
 
 def assert_in_order(segments: Sequence[DecodedSegment]) -> None:

@@ -30,6 +30,9 @@ def segment(result: DecodingResult, tokenizer: WhisperTokenizer, duration: float
     A window ends in a pause, so text behind the last pair is kept as a segment up to the window's end, unless the
     token limit cut it short: then, or if nothing follows the last pair, the rest is for another decoding.
 
+    The model hears every window filled up to 30 s, and of a short one it may count on beyond its end: here no time is
+    later than that. A segment that begins there begins where the one before it ended.
+
     Args:
         duration: seconds of audio in the window.
     """
@@ -40,7 +43,7 @@ def segment(result: DecodingResult, tokenizer: WhisperTokenizer, duration: float
     ends_with_time = is_time[-2:] == [False, True]
     if not cuts:
         end = _last_time(tokens, begin, duration)
-        return Segmentation(tuple(_make(result, tokenizer, [(0.0, end, 0, len(tokens))])), duration)
+        return Segmentation(tuple(_make(result, tokenizer, [(0.0, end, 0, len(tokens))], duration)), duration)
     stop = len(tokens)
     consumed = duration
     rest = tokens[cuts[-1] :]
@@ -55,7 +58,7 @@ def segment(result: DecodingResult, tokenizer: WhisperTokenizer, duration: float
         closed = piece[-1] >= begin and len(piece) > 1
         end = (piece[-1] - begin) * SECONDS_PER_TIMESTAMP if closed else duration
         pieces.append(((piece[0] - begin) * SECONDS_PER_TIMESTAMP, end, left, right))
-    return Segmentation(tuple(_make(result, tokenizer, pieces)), consumed)
+    return Segmentation(tuple(_make(result, tokenizer, pieces, duration)), consumed)
 
 
 def _last_time(tokens: tuple[int, ...], begin: int, duration: float) -> float:
@@ -65,11 +68,14 @@ def _last_time(tokens: tuple[int, ...], begin: int, duration: float) -> float:
 
 
 def _make(
-    result: DecodingResult, tokenizer: WhisperTokenizer, pieces: list[tuple[float, float, int, int]]
+    result: DecodingResult, tokenizer: WhisperTokenizer, pieces: list[tuple[float, float, int, int]], duration: float
 ) -> Iterator[DecodedSegment]:
     """Segments of the pieces that say something: start and end in seconds, and in the decoding's tokens."""
+    said = 0.0
     for start, end, first, stop in pieces:
         tokens = result.tokens[first:stop]
         text = tokenizer.decode(tokens)
         if text.strip():
-            yield DecodedSegment(start, max(start, end), text, tokens, result.token_logprobs[first:stop], result)
+            begin = start if start < duration else said
+            said = min(max(begin, end), duration)
+            yield DecodedSegment(begin, said, text, tokens, result.token_logprobs[first:stop], result)

@@ -120,7 +120,7 @@ def _fit(segment: DecodedSegment, words: Sequence[WordTiming], length: _Length, 
     if start < first.end and start - TRUSTED > first.start:
         first.start = max(0.0, min(first.end - length.median, start))
     if end > last.start and end + TRUSTED < last.end:
-        last.end = max(last.start + length.median, end)
+        last.end = min(last.end, max(last.start + length.median, end))  # Never beyond the audio.
 
 
 def _shorten_after_pause(words: Sequence[WordTiming], length: _Length) -> None:
