@@ -80,8 +80,9 @@ class WhisperHandler:
         run = self._run([job for job, _ in read if not isinstance(job, Exception)])
         served = iter(run.outcomes)
         outcomes = [job if isinstance(job, Exception) else next(served) for job, _ in read]
-        self._count(context, run.counts, outcomes)
-        answers = [reply(outcome) for (_, reply), outcome in zip(read, outcomes, strict=True)]
+        answered = [_answer(reply, outcome) for (_, reply), outcome in zip(read, outcomes, strict=True)]
+        answers = [answer for answer, _ in answered]
+        self._count(context, run.counts, [outcome for _, outcome in answered])
         for number, (status, content_type, _) in enumerate(answers):
             context.set_response_status(status, REASONS[status], number)
             context.set_response_content_type(number, content_type)
@@ -197,6 +198,18 @@ def _fields(row: Row) -> dict[str, str]:
         except UnicodeDecodeError as error:
             raise InvalidOption(name, f"{name} must be text in UTF-8") from error
     return fields
+
+
+def _answer(reply: Reply, outcome: Outcome) -> tuple[Answer, Outcome]:
+    """What a row is answered, and its outcome: another one where that one cannot be written down."""
+    try:
+        answer = reply(outcome)
+        if isinstance(answer[2], str):
+            answer[2].encode()  # TorchServe does, and with one row that cannot be encoded the whole batch is lost.
+    except Exception as error:
+        logger.exception("an answer cannot be written: %s: %s", type(error).__name__, error)
+        return reply(error), error
+    return answer, outcome
 
 
 def _answer_window(outcome: Outcome) -> Answer:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import re
 import sys
+import wave
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ from whisper_serve.engine.results import DroppedSegment
 from whisper_serve.engine.weights import Weights, save_weights
 from whisper_serve.settings import SettingsError
 from whisper_serve.speech import WindowTranscript
-from whisper_serve.wire import ErrorReply, WindowOptions, pack_window, unpack_reply
+from whisper_serve.wire import HEAD, MAGIC, VERSION, ErrorReply, WindowOptions, pack_window, unpack_reply
 
 ROOT = Path(__file__).parents[2]
 FIXED = {"language": "en", "temperature": "0.1"}
@@ -65,6 +68,15 @@ def served(tiny_weights: Weights, tmp_path_factory: pytest.TempPathFactory) -> S
 @pytest.fixture(scope="module")
 def jfk(data: Path) -> bytes:
     return (data / "en-jfk.mp3").read_bytes()
+
+
+def silence() -> bytes:
+    """A second of it, as a WAV file."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(bytes(32_000))
+    return buffer.getvalue()
 
 
 def test_torchserve_finds_one_class() -> None:
@@ -167,15 +179,28 @@ def test_bad_rows_fail_alone(served: Served, jfk: bytes, data: Path) -> None:
     assert broken.status == 400
 
 
-def test_silence_is_not_an_error(served: Served) -> None:
-    import io
-    import wave
+def test_a_row_whose_answer_cannot_be_written_fails_alone(
+    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    header = json.dumps({"\ud800": 1}).encode()  # An option of this name is refused, and cannot be named in UTF-8.
+    nameless = HEAD.pack(MAGIC, VERSION, 0, len(header), 0, zlib.crc32(header)) + header
+    caplog.set_level("INFO")
+    good, bad, mate = served({"window": WINDOW}, {"window": nameless}, {"window": WINDOW})
+    assert (good[0], bad[0], mate[0]) == (200, 500, 200)
+    reply = unpack_reply(bytes(bad[2]))  # type: ignore[arg-type]
+    assert isinstance(reply, ErrorReply)
+    assert (reply.status, reply.code) == (500, "internal_error")
+    assert "an answer cannot be written: UnicodeEncodeError" in caplog.text
+    assert "whisper_errors_total.Count:1|#kind:internal_error,ModelName:whisper" in caplog.text
 
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setparams((1, 2, 16_000, 0, "NONE", ""))
-        file.writeframes(bytes(32_000))
-    [(status, _, body)] = served({"file": buffer.getvalue()})
+    monkeypatch.setattr(whisper_handler, "render", lambda *_: "\ud800")
+    broken, mate = served({"file": silence()}, {"window": WINDOW})
+    assert (broken[0], mate[0]) == (500, 200)
+    assert json.loads(broken[2])["error"]["code"] == "internal_error"
+
+
+def test_silence_is_not_an_error(served: Served) -> None:
+    [(status, _, body)] = served({"file": silence()})
     assert status == 200
     assert json.loads(body)["text"] == ""
 
