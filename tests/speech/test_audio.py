@@ -69,6 +69,14 @@ def wav(channels: npt.NDArray[np.float32], rate: int = SAMPLE_RATE) -> bytes:
     return file.getvalue()
 
 
+def float_wav(channels: npt.NDArray[np.float32]) -> bytes:
+    """(channels, n) to a WAV of 32-bit floats."""
+    count, content = len(channels), channels.T.astype("<f4").tobytes()
+    form = struct.pack("<HHIIHH", 3, count, SAMPLE_RATE, SAMPLE_RATE * 4 * count, 4 * count, 32)
+    chunks = b"WAVEfmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", len(content)) + content
+    return b"RIFF" + struct.pack("<I", len(chunks)) + chunks
+
+
 @pytest.mark.parametrize(("container", "codec", "rate", "layout", "bit_rate"), FORMATS)
 def test_any_format_is_read(
     encode: Encode, container: str, codec: str, rate: int, layout: str, bit_rate: int | None
@@ -179,6 +187,16 @@ def test_labelled_channels_survive_too(encode: Encode, container: str, codec: st
     planes[3] = tone(SAMPLE_RATE, 1.0, 60.0)
     audio = load_audio(encode(planes, container, codec, layout=layout))
     assert abs(audio[2000:14000]).max() == pytest.approx(0.05, rel=0.3)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_samples_that_are_no_numbers_are_heard_as_something(count: int, odd: float) -> None:
+    planes = np.tile(tone(SAMPLE_RATE, 1.0), (count, 1))
+    planes[:, 500] = odd
+    audio = load_audio(float_wav(planes))
+    assert abs(audio).max() <= 1
+    assert loudest_frequency(audio[1000:]) == pytest.approx(440, abs=2)
 
 
 def test_both_speakers_of_a_stereo_file_are_heard() -> None:

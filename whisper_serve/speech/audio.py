@@ -238,6 +238,7 @@ class _Converter:
             scaled: Audio = samples.astype(np.float32) / np.float32(32768)
             return scaled
         mean: Audio = samples.reshape(-1, self._channels).mean(axis=1, dtype=np.float32)
+        mean[np.isnan(mean)] = 0.0  # Files of floats may hold what is no number; it would silence all that is computed.
         return np.clip(mean, -1.0, 1.0, out=mean)
 
 
