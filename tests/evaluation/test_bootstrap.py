@@ -32,6 +32,15 @@ def test_systems_are_compared_on_the_same_files() -> None:
     assert other.difference.certain
 
 
+@pytest.mark.parametrize(("files", "certain"), [(2, False), (9, False), (10, True)])
+def test_few_files_leave_a_doubt(files: int, certain: bool) -> None:
+    _, worse = scores([HALF[:files], [ErrorRate(one.errors + 1, 10) for one in HALF[:files]]])
+    assert worse.difference is not None
+    assert worse.difference.interval is not None
+    assert worse.difference.interval.low > 0
+    assert worse.difference.certain is certain
+
+
 def test_it_comes_out_the_same_each_time() -> None:
     assert scores([HALF]) == scores([HALF])
 

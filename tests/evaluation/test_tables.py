@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from tests.evaluation.examples import OTHER, OURS, report
+from tests.evaluation.examples import OTHER, OURS, SPOKEN, report
 from whisper_serve.evaluation.tables import SHOWN_PROBLEMS, console_table, markdown, remarks, tables
 
 
@@ -22,7 +22,7 @@ def test_systems_stand_side_by_side() -> None:
     assert errors.columns == ("language", "unit", "files", "length", "engine %", "other <1> %", "other <1> − engine")
     assert errors.rows[0] == ("de", "WER", "1", "3", "0.00", "33.33", "+33.33")
     assert re.fullmatch(r"122\.22 \[33\.3, 300\.0\]", errors.rows[1][5])
-    assert re.fullmatch(r"\+122\.22 \[\+33\.3, \+300\.0\]\*", errors.rows[1][6])
+    assert re.fullmatch(r"\+122\.22 \[\+33\.3, \+300\.0\]", errors.rows[1][6])
     assert found["Words invented where nobody speaks"].rows[-1] == ("words per minute", "30", "0.00", "8.00")
     assert found["Language identification"].rows[1] == ("en", "1/2 (50 %)", "nl 1", "1/2 (50 %)", "nl 1")
     assert found["Repeated more often than said"].rows == (("other <1>", "en/b.wav", "all is well here all", "2"),)
@@ -30,6 +30,15 @@ def test_systems_stand_side_by_side() -> None:
         ("seconds of audio a second", "10.0", "2.0"),
         ("time beside engine", "1.00", "5.00"),
     )
+
+
+def test_a_star_says_that_there_is_no_doubt() -> None:
+    many = [
+        replace(each, **{field: getattr(each, field) * 5 for field in ("texts", "languages")}) for each in (OURS, OTHER)
+    ]
+    errors = tables(replace(report(*many), spoken=SPOKEN * 5))[0]
+    assert [(row[2], row[6].endswith("*")) for row in errors.rows] == [("5", False), ("10", True), ("15", True)]
+    assert "no doubt of its sign: never with fewer than 10 files." in errors.note
 
 
 def test_tables_with_nothing_to_say_are_left_out() -> None:
@@ -70,4 +79,4 @@ def test_the_console_shows_names_as_they_are() -> None:
         console.print(console_table(table))
     text = console.export_text()
     assert re.search(r"\[red\] +\n.*− engine", text)
-    assert "+122.22 [+33.3, +300.0]*" in text
+    assert "+122.22 [+33.3, +300.0]" in text

@@ -15,6 +15,8 @@ DRAWS: Final = 2000
 SEED: Final = 0
 CONFIDENCE: Final = 95
 """Percent of the draws that lie in an interval."""
+FEWEST_FILES: Final = 10
+"""Intervals of fewer files are too narrow: of two, one in three leaves out the truth, where one in twenty should."""
 _Rates = npt.NDArray[Any]
 
 
@@ -30,11 +32,13 @@ class Difference:
 
     points: float
     interval: Interval | None
+    files: int
 
     @property
     def certain(self) -> bool:
-        """Whether the interval leaves no doubt of the sign."""
-        return self.interval is not None and not self.interval.low <= 0 <= self.interval.high
+        """Whether there are enough files, and the interval leaves no doubt of the sign."""
+        enough = self.files >= FEWEST_FILES
+        return enough and self.interval is not None and not self.interval.low <= 0 <= self.interval.high
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ def scores(*groups: Sequence[Sequence[ErrorRate]]) -> list[Score]:
     """
     percents = [float(np.mean([total(files).percent for files in systems])) for systems in zip(*groups, strict=True)]
     drawn = _drawn(groups) if all(len(group[0]) > 1 for group in groups) else None
+    files = sum(len(group[0]) for group in groups)
     found = []
     for number, percent in enumerate(percents):
         interval = difference = None
@@ -64,7 +69,7 @@ def scores(*groups: Sequence[Sequence[ErrorRate]]) -> list[Score]:
             interval = _interval(drawn[:, number])
         if number:
             apart = None if drawn is None else _interval(drawn[:, number] - drawn[:, 0])
-            difference = Difference(percent - percents[0], apart)
+            difference = Difference(percent - percents[0], apart, files)
         found.append(Score(percent, interval, difference))
     return found
 

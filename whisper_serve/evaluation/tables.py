@@ -12,7 +12,7 @@ from rich.table import Table as ConsoleTable
 
 from whisper_serve.speech import WINDOW_SECONDS
 
-from .bootstrap import CONFIDENCE, Difference, Score
+from .bootstrap import CONFIDENCE, FEWEST_FILES, Difference, Score
 from .borders import NEAR, Cutting
 from .results import ErrorLine, Report
 from .scores import NGRAM, Accuracy
@@ -107,7 +107,8 @@ def _error_table(report: Report, title: str, first: str, lines: Sequence[ErrorLi
         )
         for line in lines
     )
-    apart = ", * where that of a difference leaves no doubt of its sign" if others else ""
+    star = f", * where that of a difference leaves no doubt of its sign: never with fewer than {FEWEST_FILES} files"
+    apart = star if others else ""
     return Table(title, columns, rows, f"In brackets the {CONFIDENCE} % interval{apart}.", texts=2)
 
 
