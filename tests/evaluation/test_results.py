@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from tests.evaluation.examples import OTHER, OURS, report
+from tests.evaluation.examples import OTHER, OURS, report, sample
 from whisper_serve.evaluation.results import Report
 from whisper_serve.evaluation.scores import Repeat
 
@@ -51,6 +52,25 @@ def test_what_nobody_said_is_counted(both: Report) -> None:
     assert both.repeated == (0, 0, 4)
     assert [(loop.label, loop.sample, loop.repeat) for loop in both.loops] == [
         ("other <1>", "en/b.wav", Repeat("all is well here all", 2))
+    ]
+
+
+def test_a_loop_beside_what_is_said_often_is_found() -> None:
+    chorus, verse = "la " * 12, "and then we all went home "
+    said = sample("song.wav", "en", chorus + verse)
+    right, louder, loops = (
+        replace(OURS, label=label, texts=(text,))
+        for label, text in (
+            ("right", said.transcript),
+            ("louder", "la " + said.transcript),
+            ("loops", chorus + verse * 4),
+        )
+    )
+    found = replace(report(right, louder, loops), spoken=(said,)).loops
+    # The chorus is said eight times: nine times is a little worse, and the verse four times instead of once is worst.
+    assert [(loop.label, loop.repeat) for loop in found] == [
+        ("loops", Repeat("and then we all went", 4)),
+        ("louder", Repeat("la la la la la", 9)),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from operator import itemgetter
 from typing import Any, Final
 
 from whisper_serve.speech import WINDOW_SECONDS
@@ -169,9 +170,12 @@ class Report:
         for number, sample in enumerate(self.spoken):
             said = {repeat.words: repeat.times for repeat in repeats(sample.transcript, sample.language)}
             for outcome in self.outcomes:
-                worst = repeats(outcome.texts[number], sample.language)[:1]
-                found += [Loop(outcome.label, sample.name, one) for one in worst if one.times > said.get(one.words, 1)]
-        return tuple(sorted(found, key=lambda loop: -loop.repeat.times))
+                repeated = repeats(outcome.texts[number], sample.language)
+                beyond = [(one.times - said.get(one.words, 1), one) for one in repeated]
+                times, worst = max(beyond, key=itemgetter(0), default=(0, None))
+                if worst and times > 0:
+                    found.append((times, Loop(outcome.label, sample.name, worst)))
+        return tuple(loop for _, loop in sorted(found, key=itemgetter(0), reverse=True))
 
     def speed(self, outcome: Outcome) -> float:
         """Seconds of audio transcribed a second."""
