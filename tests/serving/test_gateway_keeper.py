@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx
 import psutil
@@ -64,6 +64,20 @@ def test_it_starts_again_after_a_death_and_ends_with_its_keeper(config: GatewayC
         keeper.check()
     assert gateways() == []
     assert not alive(config.url)
+
+
+@pytest.mark.parametrize("host", ["::1", "::"])
+def test_it_listens_on_addresses_of_both_kinds(config: GatewayConfig, host: str) -> None:
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            pytest.skip("this machine does not speak IPv6")
+    six = replace(config, host=host, grpc_port=free_port())
+    with GatewayKeeper(six, pytest.fail):
+        wait_until(lambda: alive(six.url))
+        with pytest.raises(PortsBusy), GatewayKeeper(six, pytest.fail):
+            pass
 
 
 def test_it_stops_in_peace_without_work(config: GatewayConfig) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 
 import pytest
 
-from whisper_serve.torchserve.endpoints import Endpoints, on_free_ports
+from whisper_serve.torchserve.endpoints import Endpoints, is_free, on_free_ports
 from whisper_serve.torchserve.errors import PortsBusy
 
 
@@ -33,3 +34,21 @@ def test_addresses_of_a_server_that_listens_everywhere_are_reachable() -> None:
     assert endpoints.grpc_target == "127.0.0.1:7070"
     assert endpoints.management_url == "http://10.1.2.3:8081"
     assert endpoints.metrics_url == "http://10.1.2.3:8082/metrics"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost", "::1", "::"])
+def test_any_kind_of_address_is_free_until_somebody_listens(host: str) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
+        try:
+            listener.bind((host, 0))
+        except OSError:
+            pytest.skip("this machine does not speak IPv6")
+        port = listener.getsockname()[1]
+        listener.listen()
+        assert not is_free(host, port)
+    assert is_free(host, port)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1"])
+def test_an_address_that_is_not_here_is_not_free(host: str) -> None:
+    assert not is_free(host, 8080)

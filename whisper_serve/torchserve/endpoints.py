@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from whisper_serve.torchserve.errors import PortsBusy
 
@@ -94,12 +96,25 @@ def _listing(ports: dict[str, int]) -> str:
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether nothing listens on the port."""
-    with socket.socket() as probe:
-        # As servers do: a port whose last connections are only waiting to be forgotten counts as free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-        return True
+    """Whether nothing listens on the port, at any of the host's addresses; False too where it has none here."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError:
+        return False
+    states = [_state(socket.AddressFamily(family), address) for family, _, _, _, address in found]
+    # A name may have an address of a kind that this machine does not speak.
+    return 0 in states and set(states) <= {0, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+
+
+def _state(family: socket.AddressFamily, address: Any) -> int:
+    """0 where a server could listen, else the number of the error."""
+    try:
+        with socket.socket(family) as probe:
+            # As servers do: a port whose last connections are only waiting to be forgotten counts as free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.bind(address)
+    except OSError as error:
+        return error.errno or errno.EINVAL
+    return 0
