@@ -62,7 +62,12 @@ def serve(
         ),
     ] = None,
     unresponsive_seconds: Annotated[
-        float, typer.Option(min=1, help="How long TorchServe may answer nothing before /livez is 503.")
+        float,
+        typer.Option(
+            min=1,
+            help="How long TorchServe may answer nothing before /livez is 503. Has to be longer than the longest batch "
+            "takes, and what waits before it: files of hours that are sent straight to TorchServe need more.",
+        ),
     ] = 300.0,
     workers: Workers = None,
     batch_size: BatchSize = None,

@@ -2,8 +2,12 @@
 
 TorchServe's own /ping is 200 while the model loads and when no worker lives, so it is not asked. Ready means that the
 management API shows a worker READY and that the last tiny request was answered. Alive means that one was answered not
-too long ago, or that TorchServe is being started: that has a limit of its own, after which the supervisor ends. A
-server with much to do answers late, which costs neither.
+too long ago, or that TorchServe is being started: that has a limit of its own, after which the supervisor ends.
+
+The tiny request waits its turn like any other, and of a batch that is being computed nothing is seen until its end. So
+that good work is not taken for a hang, "too long" has to be longer than the batches before a request take. The
+gateway's are windows, which take seconds; files that are sent straight to TorchServe are computed whole. A full queue
+costs neither: its 503 counts as an answer while a worker is READY.
 """
 
 from __future__ import annotations
@@ -72,7 +76,7 @@ class Health:
 
     @property
     def alive(self) -> bool:
-        """False when TorchServe serves but has answered nothing for too long."""
+        """False when TorchServe serves but has answered nothing for too long, be it for a hang or for a long batch."""
         watch = self._watch
         return watch is None or watch.silence < self._unresponsive
 
