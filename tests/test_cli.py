@@ -153,6 +153,23 @@ def test_a_bad_recording_does_not_stop_the_others(data: Path, tmp_path: Path) ->
     assert (tmp_path / "texts" / f"{good.stem}.txt").is_file()
 
 
+@pytest.mark.parametrize("more", [["--model", "random:tiny"], ["--url", "http://127.0.0.1:9"]])
+@pytest.mark.parametrize("names", [("a.mp3", "b.mp3", "a.wav"), ("x/a.mp3", "y/a.mp3")])
+def test_texts_of_the_same_name_are_refused(tmp_path: Path, names: tuple[str, ...], more: list[str]) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"audio")
+    answer = run("transcribe", *names, "-o", "texts", *more, cwd=tmp_path)
+    assert answer.returncode == 1
+    assert answer.stderr.replace("\n", " ").startswith(
+        f"Error: {names[0]} and {names[-1]} would both be written as 'a'"
+    )
+    assert not (tmp_path / "texts").exists()
+    # Printed, they are told apart; and a file that is named twice has one text.
+    assert "would both" not in run("transcribe", *names, *more, cwd=tmp_path).stderr
+    assert "would both" not in run("transcribe", names[0], names[0], "-o", "texts", *more, cwd=tmp_path).stderr
+
+
 @pytest.mark.weights
 def test_transcribe_prints_the_text(data: Path) -> None:
     answer = run("transcribe", str(data / "en-jfk.mp3"), "--model", "trial", "--format", "srt")

@@ -45,6 +45,7 @@ MAY_IMPORT = {
     "cli": {
         "benchmark",
         "client",
+        "delivery",
         "engine",
         "evaluation",
         "gateway",

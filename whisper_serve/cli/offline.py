@@ -18,7 +18,8 @@ def transcribe(
         str, typer.Option("--format", "-f", help="json, text, srt, vtt, verbose_json or tsv.")
     ] = "text",
     output_dir: Annotated[
-        Path | None, typer.Option("--output-dir", "-o", help="Write a file for each recording; by default, print.")
+        Path | None,
+        typer.Option("--output-dir", "-o", help="Write a file for each recording, of its name; by default, print."),
     ] = None,
     task: Annotated[str, typer.Option(help="transcribe, or translate to English.")] = "transcribe",
     language: Annotated[
@@ -105,6 +106,9 @@ def transcribe(
     lists = [("timestamp_granularities[]", one) for one in granularities]
     form = [*fields.items(), *lists]
     if output_dir is not None:
+        from whisper_serve.delivery import require_own_names
+
+        require_own_names(files)
         output_dir.mkdir(parents=True, exist_ok=True)
     if url is None:
         failed = _transcribe_here(files, form, output_dir, model, device, dtype)
