@@ -75,7 +75,7 @@ def test_every_version_takes_every_object(rendered: dict[tuple[str, str], list[O
 def test_custom_resources_fit_their_schemas(rendered: dict[tuple[str, str], list[Object]]) -> None:
     custom = distinct([item for items in rendered.values() for item in items if not is_own(item)])
     kinds = {item["kind"] for item in custom}
-    assert kinds == {"ScaledObject", "ServiceMonitor", "PodMonitor", "PrometheusRule", "HTTPRoute", "GRPCRoute"}
+    assert kinds == {"ScaledObject", "PodMonitor", "PrometheusRule", "HTTPRoute", "GRPCRoute"}
     checker = [str(NODE), str(HERE / "tools" / "check_custom.mjs"), str(TOOLS)]
     assert problems(checker, custom) == []
     scaled = next(item for item in custom if item["kind"] == "ScaledObject")

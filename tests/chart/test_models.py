@@ -109,7 +109,7 @@ def test_one_that_goes_down_to_nothing_is_waited_for() -> None:
 
 def test_all_are_behind_one_policy_one_monitor_and_one_test(several: Rendered) -> None:
     everyone = several.one("NetworkPolicy", "-torchserve")["spec"]["podSelector"]["matchLabels"]
-    monitor = several.one("PodMonitor")["spec"]
+    monitor = several.one("PodMonitor", "-torchserve")["spec"]
     assert monitor["selector"]["matchLabels"] == everyone
     assert monitor["podTargetLabels"][-1] == "whisper-serve/model"
     for part in PARTS.values():

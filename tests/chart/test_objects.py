@@ -236,9 +236,22 @@ def test_the_service_of_torchserve_is_headless_and_selects_it_alone() -> None:
     assert service["clusterIP"] == "None"
     assert service["selector"] == rendered.one("Deployment", "-torchserve")["spec"]["selector"]["matchLabels"]
     names = {port["name"]: port["port"] for port in rendered.one("Service", "-gateway")["spec"]["ports"]}
-    assert names == {"http": 8000, "grpc": 9000, "metrics": 9090}
-    public = render_case("everything-on").one("Service", "-gateway")["spec"]["ports"]
-    assert "metrics" not in {port["name"] for port in public}
+    assert names == {"http": 8000, "grpc": 9000}
+
+
+@pytest.mark.parametrize("kind", ["ClusterIP", "NodePort", "LoadBalancer"])
+def test_metrics_of_the_gateway_are_found_whatever_its_service_is(kind: str) -> None:
+    asked = f"{{gateway: {{service: {{type: {kind}}}}}, monitoring: {{enabled: true}}}}"
+    rendered = render(values=values(asked))
+    spec = rendered.one("PodMonitor", "-gateway")["spec"]
+    labels = rendered.one("Deployment", "-gateway")["spec"]["template"]["metadata"]["labels"]
+    assert spec["selector"]["matchLabels"].items() <= labels.items()
+    assert {"app.kubernetes.io/instance", "app.kubernetes.io/component"} <= set(spec["podTargetLabels"]) & set(labels)
+    (endpoint,) = spec["podMetricsEndpoints"]
+    assert endpoint["port"] in {port["name"] for port in rendered.container("-gateway")["ports"]}
+    # Nobody else is shown them.
+    assert rendered.one("Service", "-gateway")["spec"]["type"] == kind
+    assert "metrics" not in {port["name"] for port in rendered.one("Service", "-gateway")["spec"]["ports"]}
 
 
 def test_changed_settings_start_pods_anew() -> None:
@@ -269,10 +282,10 @@ def test_keys_come_from_a_secret() -> None:
 
 def test_metrics_are_found_with_the_labels_that_scaling_looks_for() -> None:
     rendered = render_case("monitoring")
-    for kind, endpoints in (("ServiceMonitor", "endpoints"), ("PodMonitor", "podMetricsEndpoints")):
-        spec = rendered.one(kind)["spec"]
+    for part in ("-gateway", "-torchserve"):
+        spec = rendered.one("PodMonitor", part)["spec"]
         assert spec["podTargetLabels"][:2] == ["app.kubernetes.io/instance", "app.kubernetes.io/component"]
-        assert spec[endpoints][0]["port"] == "metrics"
+        assert spec["podMetricsEndpoints"][0]["port"] == "metrics"
     for part, port in (("-gateway", 9090), ("-torchserve", 8082)):
         notes = rendered.one("Deployment", part)["spec"]["template"]["metadata"]["annotations"]
         assert notes["prometheus.io/port"] == str(port)
