@@ -104,7 +104,7 @@ def test_where_weights_come_from(source: str, weights: str, init: str | None) ->
         copying = pod["initContainers"][0]
         assert copying["image"] == "r/m:1"
         # Beside the image's own folder, which a volume there would hide.
-        assert copying["command"][-2:] == [f"/cache/{key}", "/models"]
+        assert copying["command"][-3:-1] == [f"/cache/{key}", "/models"]
         assert {"name": "models", "mountPath": "/cache"} in copying["volumeMounts"]
     elif "claim" in source:
         assert mounts["/source"]["readOnly"]

@@ -55,9 +55,18 @@ WHISPER_MODEL_CACHE: /models
 - name: copy
   image: {{ $source.image.reference }}
   imagePullPolicy: {{ $torchserve.image.pullPolicy }}
-  command: [sh, -c, 'mkdir -p "$1" && cp -R "$2"/. "$1"/', copy, {{ $folder | replace "/models/" "/cache/" | quote }}, {{ $source.image.path | default "/models" | quote }}]
+  command:
+    - sh
+    - -c
+    - |
+      {{- include "whisper.copyScript" . | nindent 6 }}
+    - copy
+    - {{ $folder | replace "/models/" "/cache/" | quote }}
+    - {{ $source.image.path | default "/models" | quote }}
+    - $(POD_NAME)
   {{- /* Not at /models, where the image may have its own. */}}
-  {{- include "whisper.initCommon" (list $root $torchserve "/cache") | nindent 2 }}
+  {{- $pod := dict "name" "POD_NAME" "valueFrom" (dict "fieldRef" (dict "fieldPath" "metadata.name")) }}
+  {{- include "whisper.initCommon" (list $root $torchserve "/cache" (list $pod)) | nindent 2 }}
 {{- else if not (or (dig "claim" "name" "" $source) (hasPrefix "random:" ($source.name | default ""))) }}
 - name: fetch
   image: {{ include "whisper.image" (list $root $torchserve.image) }}
@@ -73,16 +82,33 @@ WHISPER_MODEL_CACHE: /models
     {{- end }}
     - --output={{ $folder }}
     {{- end }}
-  {{- include "whisper.initCommon" (list $root $torchserve "/models") | nindent 2 }}
+  {{- include "whisper.initCommon" (list $root $torchserve "/models" list) | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{/* What both init containers have: list . torchserve and the folder where the cache is. */}}
+{{/*
+Copies a folder. Its arguments: what the copy is called, the folder, the pod's name. Other pods may be reading what is there, or
+copy the same, and a pod may be killed at any time. So what is there is never written to, a copy has a name of its own until it
+is complete, and the first one that is stays. All it needs is sh and cp, mv, rm, mkdir and chmod.
+*/}}
+{{- define "whisper.copyScript" -}}
+drop() { chmod -R u+rwX "$@" 2>/dev/null; rm -rf "$@"; }
+part="$1.part-$3"
+if [ ! -d "$1" ]; then
+  drop "$part"
+  # Where another pod was faster a failure does not matter: that pod has dropped this copy.
+  { mkdir -p "$part" && cp -R "$2"/. "$part"/ && mv "$part" "$1"; } || [ -d "$1" ] || { drop "$part"; exit 1; }
+fi
+# Of pods that were killed, or slower: mv puts a copy into the folder that was there first.
+drop "$1".part-* "$1/${1##*/}".part-* || true
+{{- end }}
+
+{{/* What both init containers have: list . torchserve, the folder where the cache is, and more variables. */}}
 {{- define "whisper.initCommon" -}}
 {{- $torchserve := index . 1 -}}
 env:
   {{- include "whisper.homeEnv" . | nindent 2 }}
-  {{- with $torchserve.extraEnv }}
+  {{- with concat (index . 3) (default list $torchserve.extraEnv) }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 resources:
