@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
 from loadtest.options import Options, read_options
-from tests.chart.render import Object, Rendered
+from tests.chart.render import ROOT, Object, Rendered, render
 from tests.chart.test_manifests import K8S, kustomize
 
 pytestmark = pytest.mark.chart
@@ -53,6 +55,16 @@ def test_pods_have_no_rights(folder: str) -> None:
         assert context["capabilities"] == {"drop": ["ALL"]}
         assert {"requests", "limits"} <= container["resources"].keys()
         assert job["metadata"]["namespace"] == "whisper"
+
+
+def test_the_policy_that_the_docs_show_lets_them_in() -> None:
+    text = (ROOT / "docs" / "loadtest.md").read_text("utf-8")
+    (shown,) = (part for part in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if part.startswith("networkPolicy:"))
+    policy = render(values=yaml.safe_load(shown)).one("NetworkPolicy", "-gateway")["spec"]["ingress"][0]
+    selected = policy["from"][0]["podSelector"]["matchLabels"]
+    for folder in FOLDERS:
+        for job in rendered(folder).all("Job"):
+            assert selected.items() <= job["spec"]["template"]["metadata"]["labels"].items()
 
 
 def test_the_master_expects_the_workers_that_come_to_it() -> None:

@@ -230,6 +230,21 @@ def test_only_the_gateway_reaches_torchserve_and_only_monitoring_the_metrics() -
     assert len(nobody["spec"]["ingress"]) == 1
 
 
+def test_the_test_reaches_the_gateway_whoever_else_may() -> None:
+    def peers(*arguments: str) -> list[Object]:
+        rendered = render(f"--values={CHART}/ci/ingress-values.yaml", *arguments)
+        found: list[Object] = rendered.one("NetworkPolicy", "-gateway")["spec"]["ingress"][0]["from"]
+        return found
+
+    asked, test = peers()
+    assert asked == {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}}
+    (pod,) = render_case("ingress").all("Pod")
+    selected = test["podSelector"]["matchLabels"]
+    assert selected["app.kubernetes.io/component"] == "test"
+    assert selected.items() <= pod["metadata"]["labels"].items()
+    assert peers("--set=test.enabled=false") == [asked]
+
+
 def test_the_service_of_torchserve_is_headless_and_selects_it_alone() -> None:
     rendered = render()
     service = rendered.one("Service", "-torchserve")["spec"]
