@@ -55,7 +55,8 @@ class Metrics:
 
     def _limits(self) -> None:
         self._most_queued = self.families.gauge(
-            "queue_limit_audio_seconds", "Audio that may wait for a model before new requests are refused."
+            "queue_limit_audio_seconds",
+            "Audio that may wait for a model or be in work before new requests are refused.",
         )
         self._most_live = self.families.gauge("live_streams_limit", "Live streams that may be open.")
 

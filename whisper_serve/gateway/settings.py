@@ -59,7 +59,7 @@ class GatewaySettings(Settings):
     windows_per_request: int = Field(4, ge=1, le=512, description="Windows of one request that are in work at once.")
     windows_in_flight: int = Field(64, ge=1, le=4096, description="Windows in work at once at one address.")
     max_queued_audio_seconds: float = Field(
-        7200.0, gt=0, description="Audio that may wait for a model before new work for it is refused."
+        7200.0, gt=0, description="Audio that may wait for a model or be in work before new work for it is refused."
     )
     max_requests_per_client: int = Field(
         64, ge=1, description="Requests of one client in work at once; uploads that still come count too."
