@@ -122,6 +122,20 @@ def test_a_gpu_is_asked_for_by_its_name() -> None:
     assert {"--workers=4", "--batch-size=64"} <= set(pod["containers"][0]["args"])
 
 
+def test_only_rolling_updates_say_how_they_roll() -> None:
+    def strategy(rendered: Rendered, part: str = "-torchserve") -> Object:
+        found: Object = rendered.one("Deployment", part)["spec"]["strategy"]
+        return found
+
+    assert strategy(render_case("mig")) == {"type": "Recreate"}
+    default = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+    assert strategy(render()) == default
+    one = "{name: a, source: {name: base}, torchserve: {strategy: {type: Recreate}}}"
+    several = render(values=values(f"models: [{one}, {{name: b, source: {{name: tiny}}}}]"))
+    assert strategy(several, "-torchserve-a") == {"type": "Recreate"}
+    assert strategy(several, "-torchserve-b") == default
+
+
 def test_a_cpu_has_threads_by_its_limit() -> None:
     rendered = render_case("cpu")
     container = rendered.container("-torchserve")
