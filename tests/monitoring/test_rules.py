@@ -11,6 +11,7 @@ import yaml
 from scripts import metrics_reference
 from tests.monitoring.conftest import Promtool
 from tests.monitoring.queries import CASES, ROOT, RULES, RUNBOOKS, rule_queries, rules
+from whisper_serve.gateway.failures import StorageFailed
 
 ALERTS = [rule["alert"] for rule in rules("alert")]
 CHAPTERS = ["What it means", "What users see", "How to check", "What to do", "How to prevent it"]
@@ -54,6 +55,13 @@ def test_no_page_is_left_over_and_no_link_is_dead() -> None:
             assert (path.parent / link).exists(), (path.name, link)
     index = (RUNBOOKS / "README.md").read_text("utf-8")
     assert [name for name in ALERTS if f"({name}.md)" not in index] == []
+
+
+def test_what_users_see_of_a_full_disk_is_what_the_gateway_answers() -> None:
+    page = (RUNBOOKS / "WhisperSpoolDisk.md").read_text("utf-8")
+    seen = page.split("## What users see")[1].split("##")[0]
+    assert re.findall(r"\b[45]\d\d\b", seen) == [str(StorageFailed.status)]
+    assert f"`{StorageFailed.code}`" in seen
 
 
 def test_every_alert_is_tried() -> None:
