@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import itertools
 import logging
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -14,7 +17,8 @@ import torch
 
 from tests.engine.emulated_graphs import CaptureError, EmulatedGraphs
 from tests.engine.test_engine import GREEDY, LONG, MIXED, load_random
-from whisper_serve.engine import DecodingResult, DeviceError, Engine
+from whisper_serve.engine import DecodingResult, DeviceError, Engine, workspace
+from whisper_serve.engine.batch_size import windows_at_once
 from whisper_serve.engine.beam_search import BeamDecoder
 from whisper_serve.engine.decoding import GreedyDecoder
 from whisper_serve.engine.engine import Audio
@@ -23,8 +27,9 @@ from whisper_serve.engine.graphs import Graph, StepGraphs
 from whisper_serve.engine.model import WhisperModel
 from whisper_serve.engine.rules import TokenRules
 from whisper_serve.engine.state import Prompt
-from whisper_serve.engine.weights import Weights
-from whisper_serve.engine.workspace import Workspaces
+from whisper_serve.engine.tokenizer import WhisperTokenizer
+from whisper_serve.engine.weights import OFFICIAL_DIMENSIONS, Weights
+from whisper_serve.engine.workspace import SearchWorkspace, Workspace, Workspaces
 
 BEAMS = replace(GREEDY, beam_size=2, max_tokens=16)
 # Nearly greedy: where many tokens are likely, rounding decides which of two neighbours is drawn.
@@ -248,6 +253,42 @@ def test_memory_of_searches_grows_with_what_is_searched(
         found = engine.decode(noises[:windows], BEAMS)
         assert_same(found, tiny_engine.decode(noises[:windows], BEAMS))
         assert (graphs.captures > before) is captured, windows
+
+
+@pytest.mark.parametrize(("width", "windows"), [(2, 53), (3, 45), (4, 39), (5, 35)])
+def test_searches_have_no_more_memory_than_a_batch_is_meant_for(
+    monkeypatch: pytest.MonkeyPatch, width: int, windows: int
+) -> None:
+    monkeypatch.setattr(workspace, "DecodingState", Mock())  # It is small, and cannot be had without memory.
+    large = OFFICIAL_DIMENSIONS["large-v3"]
+    assert windows_at_once(large, 2, 64, width) == windows
+    model = Mock(dims=large, dtype=torch.bfloat16, device=torch.device("meta"))
+    batch = Workspace(model, WhisperTokenizer(large), 64, 64, StepGraphs(Mock()), StepGraphs(Mock()))
+    rooms = [batch.search(width, searched).windows for searched in (1, 3, 30, 33, windows)]
+    assert rooms == [1, 4, 32, windows, windows]
+    cache = batch.search(width, windows).cache
+    keys_values = sum(tensor.nbytes for tensor in (*cache.self_keys, *cache.self_values))
+    assert keys_values == windows * width * 2 * 32 * 448 * 1280 * 2
+
+
+def test_there_is_memory_for_one_number_of_beams_at_a_time(
+    tiny_engine: Engine, noises: Sequence[Audio], graphs: Graphs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[weakref.ref[SearchWorkspace]] = []
+    make = SearchWorkspace.__init__
+
+    def noted(memory: SearchWorkspace, *arguments: Any) -> None:
+        assert not any(each() for each in made), "that of another number is still there"
+        made.append(weakref.ref(memory))
+        make(memory, *arguments)
+
+    monkeypatch.setattr(SearchWorkspace, "__init__", noted)
+    engine = graphs.engine(tiny_engine.model)
+    for widths, count in (((2, 2), 1), ((2, 2), 1), ((5, 5), 2), ((2, 5, 2, 3), 5), ((3,), 5)):
+        options = [replace(BEAMS, beam_size=width) for width in widths]
+        windows = noises[: len(options)]
+        assert_same(engine.decode(windows, options), tiny_engine.decode(windows, options))
+        assert len(made) == count, widths  # The larger batch has a workspace of its own.
 
 
 def test_what_fails_is_searched_for_by_graphs(tiny_engine: Engine, noises: Sequence[Audio], graphs: Graphs) -> None:

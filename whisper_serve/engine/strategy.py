@@ -9,7 +9,7 @@ from typing import Final, Protocol, TypeVar
 from .options import DEFAULT_SUPPRESSED, Attempt, DecodingOptions
 
 MOST_BEAMS_OF_GRAPHS: Final = 5
-"""Each number of beams has memory of its own that stays."""
+"""Each number of beams has graphs of its own, which go when another number comes: see `Workspace.search`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 import torch
 
 from .attention_cache import StaticCache
+from .batch_size import windows_at_once
 from .graphs import GraphBackend, StepGraphs
 from .model import WhisperModel
 from .shared_cache import StaticSharedCache
@@ -28,9 +30,11 @@ class Workspace:
         model: WhisperModel,
         tokenizer: WhisperTokenizer,
         rows: int,
+        most: int,
         graphs: StepGraphs,
         search_graphs: StepGraphs,
     ) -> None:
+        """``most`` rows are what the device's memory is meant for."""
         context = model.dims.n_text_ctx
         self.rows = rows
         self.spans = (*(span for span in SPANS if span < context), context)
@@ -41,15 +45,20 @@ class Workspace:
         self.cache = StaticCache(model.dims, rows, model.dtype, model.device)
         self.state = DecodingState(tokenizer, rows, context, model.device)
         self._tokenizer = tokenizer
-        self._searches: dict[int, SearchWorkspace] = {}
+        self._searchable = partial(windows_at_once, model.dims, model.dtype.itemsize, max(rows, most))
+        self._search: SearchWorkspace | None = None
 
     def search(self, width: int, windows: int) -> SearchWorkspace:
-        """Memory for searches for the texts of so many windows, with ``width`` beams each."""
-        if width not in self._searches or self._searches[width].windows < windows:
+        """Memory for searches for the texts of so many windows, with ``width`` beams each.
+
+        There is that of one width at a time, and of no more windows than `windows_at_once` lets be searched.
+        """
+        if self._search is None or self._search.width != width or self._search.windows < windows:
             self.search_graphs.clear()
-            self._searches.pop(width, None)  # Its memory is for the next one.
-            self._searches[width] = SearchWorkspace(self._tokenizer, self.cache, width, self.room(windows))
-        return self._searches[width]
+            self._search = None  # Its memory is for the next one.
+            room = min(self.room(windows), max(windows, self._searchable(width)))
+            self._search = SearchWorkspace(self._tokenizer, self.cache, width, room)
+        return self._search
 
     def room(self, rows: int) -> int:
         """How many rows are computed for so many: a power of two, or all that there are."""
@@ -65,7 +74,7 @@ class SearchWorkspace:
 
     def __init__(self, tokenizer: WhisperTokenizer, audio: StaticCache, width: int, windows: int) -> None:
         """``audio`` is the cache that is filled with the windows' keys and values before a search."""
-        self.windows = windows
+        self.width, self.windows = width, windows
         self.cache = StaticSharedCache(audio, width, windows)
         rows, device = windows * width, audio.like.device
         context = self.cache.self_keys[0].shape[2]
@@ -95,7 +104,8 @@ class Workspaces:
             if self._workspace is None or self._workspace.rows < rows:
                 self._drop()
                 room = min(_power_of_two(rows), max(rows, most))
-                self._workspace = Workspace(self._model, self._tokenizer, room, self._graphs, self._search_graphs)
+                graphs = self._graphs, self._search_graphs
+                self._workspace = Workspace(self._model, self._tokenizer, room, most, *graphs)
             yield self._workspace
 
     def release(self) -> None:
