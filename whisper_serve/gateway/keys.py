@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import secrets
+import stat
 import tempfile
 import time
 from collections.abc import Iterable
@@ -100,8 +101,9 @@ class KeyRing:
     def __init__(self, path: Path) -> None:
         """Raises `KeysError` when the file cannot be read; later that is logged, and what was known goes on."""
         self._path = path
-        self._keys = {entry.id: entry for entry in list_keys(path)}
         self._version = _version(path)
+        self._keys = {entry.id: entry for entry in list_keys(path)}
+        self._failure = ""
         self._checked = time.monotonic()
         salt = secrets.token_hex(16)
         self._nobody = ApiKey("", "", salt, _hash(salt, secrets.token_urlsafe(SECRET_BYTES)), "")
@@ -120,12 +122,15 @@ class KeyRing:
         version = _version(self._path)
         if version == self._version:
             return
-        self._version = version
         try:
             self._keys = {entry.id: entry for entry in list_keys(self._path)}
         except KeysError as error:
-            logger.error("%s; the keys known before stay in use", error)
+            # Tried again at the next look: that it may be read at last changes neither its time nor its size.
+            if str(error) != self._failure:
+                logger.error("%s; the keys known before stay in use", error)
+            self._failure = str(error)
         else:
+            self._version, self._failure = version, ""
             logger.info("read the keys file again: it holds %d keys", len(self._keys))
 
 
@@ -153,14 +158,27 @@ def _entry(path: Path, number: int, line: str) -> ApiKey:
 
 
 def _write(path: Path, entries: Iterable[ApiKey]) -> None:
-    """All or nothing, and readable by its owner only."""
+    """All or nothing. A new file is readable by its owner only; one that is replaced stays whose it was."""
     text = "".join(json.dumps(asdict(entry), ensure_ascii=False) + "\n" for entry in entries)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
+        _keep_owner(path, Path(temporary))
         Path(temporary).replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             Path(temporary).unlink()
         raise
+
+
+def _keep_owner(path: Path, replacement: Path) -> None:
+    """Let who reads `path` read what takes its place: the owner where that is permitted, and the mode."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return
+    for owner, group in ((-1, status.st_gid), (status.st_uid, -1)):
+        with contextlib.suppress(PermissionError):
+            os.chown(replacement, owner, group)
+    replacement.chmod(stat.S_IMODE(status.st_mode))
