@@ -17,6 +17,8 @@ from whisper_serve.client.live_events import LiveEvent, LiveFailed, LiveSettings
 
 PATH: Final = "/v1/audio/stream"
 HERE: Final = ("127.0.0.1", "localhost", "::1")
+PING_TIMEOUT: Final = None
+"""Pongs are not waited for: a gateway that has enough audio reads no further for a while, and so sees no ping."""
 _FIELDS: Final = {field.name for field in fields(LiveEvent)}
 
 
@@ -29,7 +31,9 @@ async def events(
     headers = {"Authorization": f"Bearer {key}"} if key else None
     proxy: Literal[True] | None = None if parts.hostname in HERE else True
     try:
-        async with connect(address, additional_headers=headers, proxy=proxy, compression=None) as socket:
+        async with connect(
+            address, additional_headers=headers, proxy=proxy, compression=None, ping_timeout=PING_TIMEOUT
+        ) as socket:
             await socket.send(json.dumps({"type": "config", **settings.as_json()}))
             sending = asyncio.create_task(_send(socket, audio))
             try:

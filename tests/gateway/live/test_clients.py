@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 
 import grpc
 import pytest
+from websockets.asyncio.client import connect
 
 from tests.gateway.deterministic import Served, serve
 from tests.gateway.live.test_websocket import JFK, PCM
 from tests.gateway.test_app import wait_until
 from tests.speech.conftest import encode_audio
+from whisper_serve.client import live_websocket
 from whisper_serve.client.live import LiveEvent, LiveFailed, LiveSettings, listen, listen_async
 from whisper_serve.gateway.failures import BackendUnavailable
 from whisper_serve.speech_v1 import speech_pb2, speech_pb2_grpc
@@ -124,6 +127,33 @@ def test_leaving_early_ends_the_work(served: Served, url: str) -> None:
         assert event.type == "speech_started"
         break
     wait_until(lambda: served.pipeline.hub._open == 0)
+
+
+def test_a_gateway_that_stops_reading_for_a_while_is_not_taken_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_websocket, "connect", partial(connect, ping_interval=0.1, ping_timeout=0.5))
+    with serve(live_buffer_seconds=30) as served:
+        model = served.pipeline.model
+        served.call(model.open.clear)
+
+        async def hear() -> list[LiveEvent]:
+            address = served.url.replace("http", "ws")
+            source = chunks(PCM * 6, 16_000)
+
+            async def speak() -> AsyncIterator[bytes]:
+                for chunk in source:
+                    yield chunk
+
+            async def answer_late() -> None:
+                await asyncio.sleep(2)
+                served.call(model.open.set)
+
+            late = asyncio.create_task(answer_late())
+            heard = [event async for event in listen_async(address, speak(), LiveSettings(interim_results=False))]
+            await late
+            return heard
+
+        *_, done = asyncio.run(hear())
+        assert (done.type, round(done.duration)) == ("done", 66)
 
 
 def test_over_grpc_wrong_messages_are_refused(served: Served) -> None:
