@@ -160,3 +160,42 @@ def test_the_async_client_does_the_same(served: Served, tmp_path: Path) -> None:
             await until(lambda: served.pipeline.open_now == 0, 2)
 
     run()
+
+
+@pytest.mark.parametrize("from_disk", [False, True])
+def test_the_async_client_tells_why_an_upload_was_refused_before_its_end(
+    served: Served, tmp_path: Path, from_disk: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    large = bytes(40 * 1024**2)
+    path = tmp_path / "a.wav"
+    path.write_bytes(large)
+
+    @in_loop
+    async def run() -> None:
+        async with AsyncSpeechClient(served.grpc) as client:
+            for _ in range(20):
+                with pytest.raises(ModelNotFound) as caught:
+                    await client.transcribe(path if from_disk else large, TranscriptionOptions(model="gpt-9"))
+                assert caught.value.reason == "MODEL_NOT_FOUND"
+
+    run()
+    assert not caplog.records
+
+
+def test_cancelling_an_upload_ends_its_work(served: Served) -> None:
+    @in_loop
+    async def run() -> None:
+        served.call(served.pipeline.gate.clear)
+        async with AsyncSpeechClient(served.grpc) as client:
+            waiting = asyncio.ensure_future(client.transcribe(LARGE))
+            await until(lambda: served.pipeline.open_now == 1)
+            waiting.cancel()
+            await until(lambda: served.pipeline.open_now == 0, 2)
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            waiting = asyncio.ensure_future(client.transcribe(LARGE))
+            await until(lambda: served.pipeline.open_now == 1)
+        with pytest.raises(SpeechClientError):
+            await waiting
+
+    run()

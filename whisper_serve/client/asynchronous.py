@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -22,6 +22,7 @@ from whisper_serve.client.requests import (
     opened,
     read_whole,
 )
+from whisper_serve.client.uploads import Uploads
 from whisper_serve.speech_v1 import speech_pb2, speech_pb2_grpc
 
 
@@ -43,6 +44,7 @@ class AsyncSpeechClient:
             if credentials
             else grpc.aio.insecure_channel(target, OPTIONS)
         )
+        self._uploads = Uploads(target, credentials)
         self._stub: Any = speech_pb2_grpc.SpeechServiceStub(self._channel)
         self._with = {"timeout": timeout, "metadata": metadata_of(key)}
 
@@ -56,6 +58,7 @@ class AsyncSpeechClient:
 
     async def close(self) -> None:
         """Close the connection; calls that run end."""
+        self._uploads.close()
         await self._channel.close(None)
 
     async def transcribe(
@@ -68,7 +71,7 @@ class AsyncSpeechClient:
                 request = speech_pb2.TranscribeRequest(options=options, audio=start)
                 answer = await self._stub.Transcribe(request, **self._with)
             else:
-                answer = await self._stub.TranscribeChunks(_requests(start, file, options), **self._with)
+                answer = await self._uploads.send(chunk_requests(start, file, options), **self._with)
             transcription: speech_pb2.Transcription = answer.transcription
             return transcription
 
@@ -103,17 +106,9 @@ class AsyncSpeechClient:
             return list((await self._stub.ListModels(speech_pb2.ListModelsRequest(), **self._with)).models)
 
 
-async def _requests(
-    first: bytes, rest: BinaryIO, options: speech_pb2.TranscriptionOptions | None
-) -> AsyncIterator[speech_pb2.TranscribeChunksRequest]:
-    requests = chunk_requests(first, rest, options)
-    while request := await asyncio.to_thread(next, requests, None):
-        yield request
-
-
 @contextmanager
 def _told() -> Iterator[None]:
     try:
         yield
-    except grpc.aio.AioRpcError as error:
+    except grpc.RpcError as error:
         raise read_error(error) from error
