@@ -99,6 +99,13 @@ def test_every_way_gives_what_rest_gives(served: Served, stub: Any) -> None:
     assert [each.id for each in stub.ListModels(pb.ListModelsRequest()).models] == [each["id"] for each in models]
 
 
+def test_a_translation_tells_what_is_spoken(served: Served, stub: Any) -> None:
+    whole = stub.Transcribe(request(language="de", task=pb.TASK_TRANSLATE)).transcription
+    assert (whole.language, whole.language_code) == ("german", "de")
+    rest = post(served, "/v1/audio/translations", language="de", response_format="verbose_json").json()
+    assert (rest["task"], rest["language"], rest["source_language"]) == ("translate", "english", "german")
+
+
 def test_transcripts_are_rendered_as_rest_renders_them(served: Served, stub: Any) -> None:
     for name in pb.RenderFormat.keys()[1:]:
         answer = stub.Transcribe(request(render=pb.RenderOptions(format=name))).transcription

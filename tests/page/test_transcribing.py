@@ -114,7 +114,8 @@ def test_translation_is_asked_for(stack: Stack, visit: Visitor, clips: dict[str,
     page.wait_for_selector(".view")
     expect(page.locator(".text")).to_contain_text("family")
     body = json.loads(downloaded(page, "verbose_json"))
-    assert (body["task"], body["language"]) == ("translate", "french")
+    assert (body["task"], body["language"], body["source_language"]) == ("translate", "english", "french")
+    expect(page.locator(".facts")).to_contain_text("French")
 
 
 def test_a_word_plays_the_audio_there(stack: Stack, visit: Visitor, clips: dict[str, Sample]) -> None:

@@ -55,6 +55,14 @@ def test_verbose_json_has_segments_by_default() -> None:
     ]
 
 
+def test_a_translation_is_in_english_and_tells_what_is_spoken() -> None:
+    for spoken, name in (("ja", "japanese"), ("", "unknown")):
+        value = replace(transcript(segment(" Hello.")), task="translate", language=spoken, language_probability=0.9)
+        body = json.loads(render(value, "verbose_json"))
+        assert list(body)[:4] == ["task", "language", "source_language", "language_probability"]
+        assert (body["language"], body["source_language"], body["language_probability"]) == ("english", name, 0.9)
+
+
 @pytest.mark.parametrize(
     ("granularities", "lists"),
     [

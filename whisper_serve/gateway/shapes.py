@@ -81,10 +81,14 @@ class DroppedText(BaseModel):
 
 
 class VerboseTranscription(BaseModel):
-    """The answer in the format `verbose_json`; it tells how likely its language is where that was found out."""
+    """The answer in the format `verbose_json`; it tells how likely what is spoken is where that was found out.
+
+    The language is that of the text: English in a translation, which tells what is spoken as its source.
+    """
 
     task: Literal["transcribe", "translate"]
     language: str
+    source_language: str | None = None
     language_probability: float | None = Field(default=None, ge=0, le=1)
     duration: float
     text: str

@@ -63,7 +63,7 @@ def verbose_body(transcript: Transcript, options: RenderOptions) -> dict[str, An
     """The members of `verbose_json`, in their order."""
     body: dict[str, Any] = {
         "task": transcript.task,
-        "language": language_name(transcript.language),
+        **_language(transcript),
         **_language_probability(transcript),
         "duration": transcript.duration,
         "text": transcript.text,
@@ -100,6 +100,14 @@ def _segment(segment: Segment) -> dict[str, Any]:
 def word_body(word: Word) -> dict[str, Any]:
     """A word as `verbose_json` has it."""
     return {"word": word.word.strip(), "start": word.start, "end": word.end, "probability": _rounded(word.probability)}
+
+
+def _language(transcript: Transcript) -> dict[str, str]:
+    """What the text is written in, as OpenAI has it, and of a translation also what is spoken."""
+    spoken = language_name(transcript.language)
+    if transcript.task == "translate":
+        return {"language": "english", "source_language": spoken}
+    return {"language": spoken}
 
 
 def _language_probability(transcript: Transcript) -> dict[str, Any]:

@@ -6,6 +6,7 @@ file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -16,6 +17,8 @@ from whisper_serve.speech.languages import UNSPACED
 FRAMES_PER_SECOND = 100
 #: Window starts fall on mel frames and token timestamps on 20 ms, so nothing is lost at two decimals.
 TIME_DECIMALS = 2
+#: Letters and marks of the scripts of `UNSPACED`: Thai and Lao, Burmese, kana and CJK, and those of full width.
+_UNSPACED_LETTER = re.compile("[\u0e00-\u0eff\u1000-\u109f\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,19 +180,33 @@ def join_texts(texts: Iterable[tuple[str, str]]) -> str:
     Whisper starts a text with a space in languages that use them, but not always: one is put between two
     windows where both lack it, unless the language does without spaces.
     """
-    joined = ""
+    joined = before = ""
     for text, language in texts:
-        if needs_space(joined, text, language):
+        if needs_space(before, text, language):
             joined += " "
         joined += text
+        before = text or before
     return joined.strip()
 
 
 def needs_space(before: str, after: str, language: str) -> bool:
-    """Whether a space is missing between the text of one window and that of the next."""
-    if not before or not after or language in UNSPACED:
+    """Whether a space is missing between the text of one window and that of the next.
+
+    `language` is the one that is spoken. The text may be a translation of it, so that letters tell how it is written.
+    """
+    if not before or not after or before[-1].isspace() or after[0].isspace():
         return False
-    return not before[-1].isspace() and not after[0].isspace()
+    return language not in UNSPACED or (_is_spaced(reversed(before)) and _is_spaced(after))
+
+
+def _is_spaced(text: Iterable[str]) -> bool:
+    """Whether the first letter, and what stands before it, is of a script that has spaces."""
+    for letter in text:
+        if _UNSPACED_LETTER.match(letter):
+            return False
+        if letter.isalpha():
+            return True
+    return False
 
 
 def _renumbered(windows: list[tuple[float, WindowTranscript]]) -> tuple[Segment, ...]:

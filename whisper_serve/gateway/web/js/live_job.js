@@ -70,7 +70,7 @@ export class LiveJob extends Job {
   }
 
   get #spaced() {
-    return !this.server.config.unspaced.includes(this.#finals[0]?.language);
+    return this.options.task === "translate" || !this.server.config.unspaced.includes(this.#finals[0]?.language);
   }
 
   #end(duration) {
@@ -118,9 +118,10 @@ const statusOf = (error) => (error.type === "rate_limit_error" ? 429 : error.typ
 function bodyOf(finals, duration, text, { task, words }, server) {
   const said = finals.filter((final) => final.text.trim());
   const segments = said.flatMap((final) => final.segments).map((segment, id) => ({ ...segment, id }));
+  const spoken = server.config.languages[said[0]?.language] ?? "unknown";
   return {
     task,
-    language: server.config.languages[said[0]?.language] ?? "unknown",
+    ...(task === "translate" ? { language: "english", source_language: spoken } : { language: spoken }),
     duration,
     text,
     segments,

@@ -56,13 +56,14 @@ export class TranscriptView {
     return h("dl", { class: "facts" }, ...facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
   }
 
-  /** With how likely the model took it to be, where it was found out. */
+  /** The one that is spoken, with how likely the model took it to be, where it was found out. */
   #language() {
-    const { language: english, language_probability: probability } = this.transcript.body;
+    const { language, source_language: spoken, language_probability: probability } = this.transcript.body;
+    const english = spoken ?? language;
     const code = this.server.codeOf(english);
     if (!code) return t("unknown");
-    const language = languageName(code, english);
-    return probability == null ? language : t("language_found", { language, percent: number(100 * probability) });
+    const name = languageName(code, english);
+    return probability == null ? name : t("language_found", { language: name, percent: number(100 * probability) });
   }
 
   #tools() {
