@@ -82,6 +82,21 @@ def test_either_one_model_or_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
         GatewaySettings.read({"torchserve_grpc": "here:1"})
 
 
+def test_a_name_with_slashes_can_be_asked_for() -> None:
+    name = "openai/whisper-large-v3"
+    with serve(models=[{**LARGE, "aliases": [name]}]) as served, httpx.Client(trust_env=False) as client:
+        listed = [each["id"] for each in client.get(f"{served.url}/v1/models").json()["data"]]
+        assert listed == ["large-v3", name]
+        for written in (name, name.replace("/", "%2F"), "large-v3"):
+            answer = client.get(f"{served.url}/v1/models/{written}")
+            assert (answer.status_code, answer.json().get("id")) == (200, written.replace("%2F", "/"))
+        for unknown in ("openai/none", "openai", f"{name}/", "", "/"):
+            assert client.get(f"{served.url}/v1/models/{unknown}").status_code == 404
+        paths = client.get(f"{served.url}/openapi.json").json()["paths"]
+        (parameter,) = paths["/v1/models/{model}"]["get"]["parameters"]
+        assert (parameter["name"], parameter["in"]) == ("model", "path")
+
+
 # Before real gRPC servers -----------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response, WebSocket
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from whisper_serve.gateway.answers import AudioAnswer, LanguageAnswer, TranslationAnswer
 from whisper_serve.gateway.documents import AUDIO_ERRORS, errors, form, success
@@ -89,13 +90,15 @@ def _models(service: Service) -> APIRouter:
         return JSONResponse({"object": "list", "data": [_model(name, service) for name in names]})
 
     @router.get(
-        "/v1/models/{model}",
+        "/v1/models/{model:path}",
         responses={**success("The model.", Model), **errors(401, 404)},
         openapi_extra={"parameters": [parameter]},
     )
     async def retrieve_model(request: Request) -> Response:
-        """One of them."""
+        """One of them, whose name may have slashes."""
         name = request.path_params["model"]
+        if not name:
+            raise HTTPException(404)
         service.model_named(name)
         return JSONResponse(_model(name, service))
 
