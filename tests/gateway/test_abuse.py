@@ -82,6 +82,14 @@ def test_bad_bodies_are_refused_in_words(served: Served, case: str, chunked: boo
     assert len(served.pipeline.works) == works
 
 
+@pytest.mark.parametrize("size", [5, 100_000])
+def test_audio_without_a_file_name_is_told_what_it_lacks_whatever_its_size(served: Served, size: int) -> None:
+    for body in (part('; name="file"', bytes(size)) + END, part('; name="file"', bytes(size))):  # to its end, or cut
+        answer = httpx.post(served.url + PATH, content=body, headers=FORM, trust_env=False)
+        assert_refused(answer, 400)
+        assert "with a file name" in answer.json()["error"]["message"]
+
+
 def test_fields_in_their_thousands_are_too_many() -> None:
     with serve() as served:
         body = part('; name="x"', b"") * 10_000 + FILE + END

@@ -166,7 +166,9 @@ class _Form:
             raise BadUpload("a part of the form has no name")
         self._name = options[b"name"].decode("utf-8", "replace")
         is_file = b"filename" in options
-        self._is_audio = is_file and self._name == "file"
+        if self._name == "file" and not is_file:
+            raise BadUpload("file must be sent as a file, with a file name, not as text", param="file")
+        self._is_audio = self._name == "file"
         self._field = None if is_file else bytearray()
         if self._is_audio:
             self._begin_file()
@@ -190,8 +192,6 @@ class _Form:
         self._is_audio, self._field = False, None
 
     def _text(self, value: bytearray) -> str:
-        if self._name == "file":
-            raise BadUpload("file must be sent as a file, with a file name, not as text", param="file")
         try:
             return value.decode("utf-8")
         except UnicodeDecodeError as error:
