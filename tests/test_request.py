@@ -178,6 +178,7 @@ def test_the_speech_detector_is_the_default_and_can_be_switched_off() -> None:
         ("vad_filter", "perhaps"),
         ("prompt", "x" * 20_000),
         ("hotwords", "x" * 20_000),
+        ("hotwords", "Caf\ud83d"),
         ("beam_size", "0"),
         ("beam_size", "11"),
         ("beam_size", "five"),

@@ -122,6 +122,8 @@ def test_too_long_a_window_is_refused_before_it_is_sent() -> None:
         ({"task": ["transcribe"]}, "task"),
         ({"prompt": ["x"]}, "prompt"),
         ({"prompt": "x" * 10_001}, "prompt"),
+        ({"prompt": "Caf\ud83d"}, "prompt"),
+        ({"hotwords": "\ude00"}, "hotwords"),
         ({"temperature": 1.1}, "temperature"),
         ({"temperature": "0"}, "temperature"),
         ({"temperature": True}, "temperature"),

@@ -284,10 +284,17 @@ def _filled(members: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_text(name: str, value: object) -> None:
-    if value is not None and not isinstance(value, str):
+    if value is None:
+        return
+    if not isinstance(value, str):
         raise InvalidOption(name, f"{name} must be text")
-    if value is not None and len(value) > MAX_PROMPT_CHARACTERS:
+    if len(value) > MAX_PROMPT_CHARACTERS:
         raise InvalidOption(name, f"{name} must be at most {MAX_PROMPT_CHARACTERS:,} characters long")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        # JSON's \ud83d alone: half of what UTF-16 writes as two, from a client that cuts there.
+        raise InvalidOption(name, f"{name} must be text that UTF-8 can write: it holds half a character") from error
 
 
 def _check_count(name: str, value: object) -> None:

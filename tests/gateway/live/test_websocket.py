@@ -127,6 +127,7 @@ def test_a_bad_query_is_refused_before_the_upgrade(
         ("hello", 4400, "invalid_value"),
         ('{"language": 3}', 4400, "invalid_value"),
         ('{"prompt": ["a"]}', 4400, "invalid_value"),
+        (r'{"prompt": "Caf\ud83d"}', 4400, "invalid_value"),
         ('{"model": "gpt-9"}', 4404, "model_not_found"),
     ],
 )
