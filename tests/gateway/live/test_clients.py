@@ -9,10 +9,12 @@ from typing import Any
 
 import grpc
 import pytest
+from google.rpc.error_details_pb2 import BadRequest
 from websockets.asyncio.client import connect
 
 from tests.gateway.deterministic import Served, serve
 from tests.gateway.live.test_websocket import JFK, PCM
+from tests.gateway.rpc_calls import detail, failure
 from tests.gateway.test_app import wait_until
 from tests.speech.conftest import encode_audio
 from whisper_serve.client import live_websocket
@@ -175,6 +177,22 @@ def test_over_grpc_wrong_messages_are_refused(served: Served) -> None:
             error = status(*requests)
             assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
             assert words in error.details()
+
+
+def test_over_grpc_what_live_audio_cannot_do_is_named(served: Served) -> None:
+    with grpc.insecure_channel(served.grpc) as channel:
+        stub: Any = speech_pb2_grpc.SpeechServiceStub(channel)
+        for options, path in (
+            ({"language": "auto-per-window"}, "config.options.language"),
+            ({"vad_filter": False, "vad": speech_pb2.VadOptions(threshold=0.7)}, "config.options.vad_filter"),
+            ({"render": speech_pb2.RenderOptions(format="RENDER_FORMAT_SRT")}, "config.options.render.format"),
+        ):
+            asked = speech_pb2.TranscriptionOptions(**options)
+            config = Config(encoding=speech_pb2.AUDIO_ENCODING_PCM16, options=asked)
+            requests = iter([Request(config=config)])
+            error = failure(lambda requests=requests: stub.StreamingRecognize(requests))  # type: ignore[misc]
+            assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
+            assert [each.field for each in detail(error, BadRequest).field_violations] == [path]
 
 
 def test_over_grpc_a_commit_ends_an_utterance(served: Served) -> None:

@@ -69,7 +69,11 @@ def read_config(config: speech_pb2.StreamingRecognitionConfig) -> LiveOptions:
     if config.options.HasField("render"):
         raise InvalidOption("response_format", "live audio is not rendered: leave render out")
     asked = read_options(config.options)
-    vad = asked.vad or DEFAULT_VAD
+    if asked.language_per_window:
+        raise InvalidOption("language", "a stream is in one language: name it, or leave language out to find it out")
+    if asked.vad is None:
+        raise InvalidOption("vad_filter", "in live audio speech is always looked for: leave vad_filter out")
+    vad = asked.vad
     if not config.options.vad.HasField("silence_duration_ms"):
         vad = replace(vad, min_silence_ms=DEFAULT_VAD.min_silence_ms)
     return LiveOptions(
