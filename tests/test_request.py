@@ -207,6 +207,18 @@ def test_a_value_that_cannot_be_used_is_named(field: str, value: str) -> None:
     assert field.removesuffix("[]") in str(caught.value) or value in str(caught.value)
 
 
+@pytest.mark.parametrize(("name", "most"), [("prefix_padding_ms", 1000), ("silence_duration_ms", 5000)])
+def test_a_number_of_the_strategy_is_named_as_it_was_sent(name: str, most: int) -> None:
+    for value in (-1, most + 1):
+        for fields in ({f"chunking_strategy[{name}]": str(value)}, {"chunking_strategy": f'{{"{name}": {value}}}'}):
+            with pytest.raises(InvalidOption) as caught:
+                FileRequest.from_fields(fields)
+            assert caught.value.param == "chunking_strategy"
+            said = f"chunking_strategy: {name} must be from 0 to {most} milliseconds, not {value}"
+            assert str(caught.value) == said
+    assert FileRequest.from_fields({f"chunking_strategy[{name}]": str(most)}).vad
+
+
 @pytest.mark.parametrize("value", ["auto-per-window", " Auto-Per-Window"])
 def test_each_window_may_have_its_own_language(value: str) -> None:
     request = FileRequest.from_fields({"language": value})

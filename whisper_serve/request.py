@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from whisper_serve.speech import RESPONSE_FORMATS, RenderOptions, VadOptions, language_code
+from whisper_serve.speech.vad import LIMITS_MS
 from whisper_serve.wire import MAX_SUPPRESSED_TOKENS, MAX_TEXT_TOKEN, InvalidOption, WindowOptions
 
 TRUE: Final = frozenset({"true", "1", "yes", "on"})
@@ -205,11 +206,18 @@ def _vad(given: Mapping[str, str]) -> VadOptions | None:
             numbers["threshold"] = _number(strategy, "threshold", 0.0)
         for name, option in _VAD_MILLISECONDS.items():
             if name in strategy:
-                numbers[option] = _integer(strategy, name)
+                numbers[option] = _milliseconds(strategy, name, LIMITS_MS[option])
         options = VadOptions(**numbers)
     except ValueError as error:
         raise InvalidOption("chunking_strategy", f"chunking_strategy: {error}") from error
     return options if wanted else None
+
+
+def _milliseconds(strategy: Mapping[str, str], name: str, most: int) -> int:
+    value = _integer(strategy, name)
+    if not 0 <= value <= most:
+        raise InvalidOption(name, f"{name} must be from 0 to {most} milliseconds, not {value}")
+    return value
 
 
 def _strategy(given: Mapping[str, str]) -> dict[str, str]:

@@ -62,7 +62,7 @@ class VadOptions:
     def __post_init__(self) -> None:
         if not 0 < self.threshold < 1:
             raise ValueError(f"the VAD threshold must lie between 0 and 1, not {self.threshold}")
-        for name, limit in _LIMITS_MS.items():
+        for name, limit in LIMITS_MS.items():
             if not 0 <= getattr(self, name) <= limit:
                 raise ValueError(f"{name} must be 0 to {limit} milliseconds, not {getattr(self, name)}")
 
@@ -71,8 +71,8 @@ class VadOptions:
         return max(self.threshold - HYSTERESIS, MIN_NEGATIVE_THRESHOLD)
 
 
-#: Beyond these a window would hold more silence than speech.
-_LIMITS_MS = {"min_speech_ms": 5_000, "min_silence_ms": 5_000, "padding_ms": 1_000}
+#: The most milliseconds: beyond these a window would hold more silence than speech.
+LIMITS_MS = {"min_speech_ms": 5_000, "min_silence_ms": 5_000, "padding_ms": 1_000}
 
 DEFAULT_VAD = VadOptions()
 
