@@ -132,6 +132,18 @@ def test_what_the_model_cannot_do_is_the_jobs_own_error(engine: Engine, data: Pa
     assert isinstance(run.outcomes[2], WindowTranscript)
 
 
+@pytest.mark.parametrize("special", ["<|endoftext|>", "<|0.00|>", "<|startofprev|>"])
+def test_a_special_token_in_a_prompt_is_plain_text(engine: Engine, special: str) -> None:
+    noise = (0.1 * np.random.default_rng(3).standard_normal((3, 40_000))).astype(np.float32)
+    asked = (FIXED, replace(FIXED, prompt=f"so {special}"), replace(FIXED, hotwords=special))
+    run = Transcriber(engine).run([WindowJob(audio, each) for audio, each in zip(noise, asked, strict=True)])
+    assert [type(outcome) for outcome in run.outcomes] == [WindowTranscript] * 3
+    assert (run.counts.batches, run.counts.largest_batch) == (1, 3)
+    tokens = engine.tokenizer.encode(special)
+    assert len(tokens) > 1
+    assert max(tokens) < engine.tokenizer.eot
+
+
 class Fussy(Engine):
     """Fails on loud windows, as a model may on input that nobody foresaw."""
 

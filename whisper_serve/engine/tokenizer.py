@@ -55,7 +55,8 @@ class WhisperTokenizer:
         return (*self._base.encode(" "), self.eot)
 
     def encode(self, text: str) -> list[int]:
-        return list(self._base.encode(text))
+        """Tokens of plain text: what looks like a special token is read letter by letter."""
+        return list(self._base.encode(text, disallowed_special=()))
 
     def decode(self, tokens: list[int] | tuple[int, ...]) -> str:
         """Text of ``tokens``; special tokens and timestamps are left out."""
