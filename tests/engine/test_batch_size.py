@@ -7,9 +7,11 @@ from whisper_serve.engine.batch_size import rows_that_fit
 from whisper_serve.engine.weights import OFFICIAL_DIMENSIONS
 
 LARGE = OFFICIAL_DIMENSIONS["large-v3"]
-# In bytes, 2 a number: of 32 layers the keys and values of 1500 and 448 places; 12 tensors of 1500 places; 6 logits.
+# In bytes, 2 a number: of 32 layers the keys and values of 1500 and 448 places, and of 448 for each of two beams; 12
+# tensors of 1500 places; 6 logits.
 KEYS_VALUES = 2 * 32 * 1948 * 1280 * 2
-WINDOW = KEYS_VALUES + 12 * 1500 * 1280 * 2 + 6 * 51866 * 4
+BEAMS = 2 * (2 * 32 * 448 * 1280 * 2)
+WINDOW = KEYS_VALUES + BEAMS + 12 * 1500 * 1280 * 2 + 6 * 51866 * 4
 
 
 @pytest.mark.parametrize(

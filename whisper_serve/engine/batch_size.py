@@ -14,6 +14,8 @@ ON_CPU: Final = 16
 MOST_ON_GPU: Final = 64
 SHARE: Final = 0.45
 """Of a GPU's free memory, what an engine plans with: two workers have a GPU, and graphs and libraries need some too."""
+SEARCHED: Final = 2
+"""Texts of a window for which a search has memory beside that of greedy texts: two beams are the default."""
 LOGITS_AT_ONCE: Final = 6
 """Tensors as large as a step's logits, at most: those of the model, in float32, and what sampling makes of them."""
 
@@ -29,10 +31,11 @@ def default_batch_size(model: WhisperModel) -> int:
 def rows_that_fit(dims: Dimensions, itemsize: int, free: int) -> int:
     """Windows that fit into ``free`` bytes with numbers of ``itemsize`` bytes: (0.45 · free - words) / window, 1 to 64.
 
-    A window needs the keys and values that decoding keeps, the encoder's widest layer and the logits; ``words`` are the
-    keys and values of those windows whose words are timed together.
+    A window needs the keys and values that decoding keeps, those of two texts that are searched for, the encoder's
+    widest layer and the logits; ``words`` are the keys and values of those windows whose words are timed together.
     """
-    fitting = int(SHARE * free - ALIGNED_AT_ONCE * _cached(dims, itemsize)) // _window(dims, itemsize)
+    window = _window(dims, itemsize) + SEARCHED * _text(dims, itemsize)
+    fitting = int(SHARE * free - ALIGNED_AT_ONCE * _cached(dims, itemsize)) // window
     return max(1, min(MOST_ON_GPU, fitting))
 
 
@@ -41,7 +44,7 @@ def windows_at_once(dims: Dimensions, itemsize: int, batch_size: int, width: int
 
     A further text has keys and values and logits of its own, and shares its window's audio.
     """
-    text = 2 * dims.n_text_layer * dims.n_text_ctx * dims.n_text_state * itemsize + _chosen(dims)
+    text = _text(dims, itemsize) + _chosen(dims)
     window = _window(dims, itemsize)
     return max(1, batch_size * window // (window + (width - 1) * text))
 
@@ -58,6 +61,11 @@ def _chosen(dims: Dimensions) -> int:
 def _cached(dims: Dimensions, itemsize: int) -> int:
     """Keys and values of all layers, of the audio and of the text: 2 · layers · (audio + text context) · state."""
     return 2 * dims.n_text_layer * (dims.n_audio_ctx + dims.n_text_ctx) * dims.n_text_state * itemsize
+
+
+def _text(dims: Dimensions, itemsize: int) -> int:
+    """Keys and values of all layers, of a text: 2 · layers · text context · state."""
+    return 2 * dims.n_text_layer * dims.n_text_ctx * dims.n_text_state * itemsize
 
 
 def _encoded(dims: Dimensions, itemsize: int) -> int:
