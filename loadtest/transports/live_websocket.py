@@ -39,7 +39,10 @@ class LiveTransport:
         """See `Transport`."""
         address = f"{self._url}{PATH}?{urlencode({'language': clip.language})}"
         try:
-            with connect(address, additional_headers=self._headers, proxy=None, compression=None) as socket:
+            # A gateway that has enough audio reads no further for a while, and so answers no ping.
+            with connect(
+                address, additional_headers=self._headers, proxy=None, compression=None, ping_timeout=None
+            ) as socket:
                 return self._speak(socket, _pcm(clip))
         except InvalidStatus as error:
             raise http_error(error.response.status_code, bytes(error.response.body or b"").decode()) from error

@@ -215,6 +215,11 @@ def test_bad_forms_are_refused() -> None:
             assert client.post(PATH, content=slow(), headers=wrong).status_code == 408
 
 
+def test_routes_are_counted_by_the_names_that_the_document_has(served: Served) -> None:
+    httpx.get(f"{served.url}/v1/models/whisper", trust_env=False).raise_for_status()
+    wait_until(lambda: 'route="/v1/models/{model}",status="200"' in metrics_of(served))
+
+
 def test_a_stream_that_fails_is_counted_and_logged_as_failed(served: Served, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     served.pipeline.fail_after = BackendUnavailable()

@@ -76,7 +76,7 @@ class Telemetry:
 
     def _record(self, scope: Scope, exchange: _Exchange) -> None:
         took = time.monotonic() - exchange.started
-        route = getattr(scope.get("route"), "path", "none")
+        route = getattr(scope.get("route"), "path_format", "none")
         status, failure = _status(scope, exchange) or 500, scope.get("failure")
         response_format, model = scope.get("response_format", "none"), scope.get("model", NO_MODEL)
         if failure:
@@ -104,7 +104,7 @@ def _status(scope: Scope, exchange: _Exchange) -> int:
 
 def _describe(span: Span, scope: Scope, status: int) -> None:
     """By OpenTelemetry's names for HTTP."""
-    route, method = getattr(scope.get("route"), "path", "none"), scope.get("method", "WEBSOCKET")
+    route, method = getattr(scope.get("route"), "path_format", "none"), scope.get("method", "WEBSOCKET")
     model = scope.get("model", NO_MODEL)
     span.set(name=f"{method} {route}", **{"http.request.method": method, "http.route": route, "whisper.model": model})
     span.set(**{"http.response.status_code": status or CLIENT_GONE})
