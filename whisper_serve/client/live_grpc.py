@@ -13,7 +13,7 @@ from google.protobuf.json_format import MessageToDict
 
 from whisper_serve.client.errors import read_error
 from whisper_serve.client.live_events import LiveEvent, LiveFailed, LiveSettings
-from whisper_serve.client.requests import OPTIONS, credentials_of, metadata_of
+from whisper_serve.client.requests import channel_to, credentials_of, metadata_of
 from whisper_serve.speech_v1 import speech_pb2, speech_pb2_grpc
 
 AHEAD: Final = 16
@@ -30,13 +30,7 @@ async def events(
 ) -> AsyncGenerator[LiveEvent, None]:
     """See `live.listen_async`."""
     parts = urlsplit(url)
-    credentials = credentials_of(parts.scheme == "grpcs")
-    channel = (
-        grpc.secure_channel(parts.netloc, credentials, OPTIONS)
-        if credentials
-        else grpc.insecure_channel(parts.netloc, OPTIONS)
-    )
-    with channel:
+    with channel_to(parts.netloc, credentials_of(parts.scheme == "grpcs")) as channel:
         stub: Any = speech_pb2_grpc.SpeechServiceStub(channel)
         requests = _Requests(speech_pb2.StreamingRecognizeRequest(config=_config(settings)))
         sending = asyncio.create_task(requests.fill(audio))

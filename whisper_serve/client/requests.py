@@ -28,6 +28,13 @@ OPTIONS: Final = (
 )
 
 
+def channel_to(target: str, credentials: grpc.ChannelCredentials | None) -> grpc.Channel:
+    """A connection, which is made with the first call; without ``credentials`` it is not encrypted."""
+    if credentials is None:
+        return grpc.insecure_channel(target, OPTIONS)
+    return grpc.secure_channel(target, credentials, OPTIONS)
+
+
 def metadata_of(key: str | None) -> tuple[tuple[str, str], ...]:
     """What goes with each call."""
     return (("authorization", f"Bearer {key}"),) if key else ()

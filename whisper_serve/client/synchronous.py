@@ -11,9 +11,9 @@ import grpc
 
 from whisper_serve.client.errors import read_error
 from whisper_serve.client.requests import (
-    OPTIONS,
     WHOLE_BYTES,
     Audio,
+    channel_to,
     chunk_requests,
     credentials_of,
     metadata_of,
@@ -39,10 +39,7 @@ class SpeechClient:
         timeout: float | None = 600.0,
     ) -> None:
         """`target` is host:port, `key` an API key, `timeout` the seconds that a call may take."""
-        credentials = credentials_of(tls)
-        self._channel = (
-            grpc.secure_channel(target, credentials, OPTIONS) if credentials else grpc.insecure_channel(target, OPTIONS)
-        )
+        self._channel = channel_to(target, credentials_of(tls))
         self._stub: Any = speech_pb2_grpc.SpeechServiceStub(self._channel)
         self._with = {"timeout": timeout, "metadata": metadata_of(key)}
 

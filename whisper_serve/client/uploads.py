@@ -9,20 +9,20 @@ from typing import Any
 
 import grpc
 
-from whisper_serve.client.requests import OPTIONS
+from whisper_serve.client.requests import channel_to
 from whisper_serve.speech_v1 import speech_pb2, speech_pb2_grpc
 
 
 class Uploads:
-    """Sends them over a connection of its own, which is made for the first one.
+    """Sends them over a connection of its own.
 
     gRPC's asyncio client is not used: when a server refuses a file that is still being sent, it may tell an internal
     error of its own in place of the server's. Its other client reads and sends the pieces in a thread.
     """
 
     def __init__(self, target: str, credentials: grpc.ChannelCredentials | None) -> None:
-        self._target, self._credentials = target, credentials
-        self._channel: grpc.Channel | None = None
+        self._channel = channel_to(target, credentials)
+        self._stub: Any = speech_pb2_grpc.SpeechServiceStub(self._channel)
 
     async def send(self, requests: Iterator[speech_pb2.TranscribeChunksRequest], **how: Any) -> Any:
         """The answer; a task that is cancelled meanwhile takes the call with it.
@@ -30,14 +30,13 @@ class Uploads:
         Raises:
             grpc.RpcError: the call failed.
         """
-        stub: Any = speech_pb2_grpc.SpeechServiceStub(self._connection())
         loop, done = asyncio.get_running_loop(), asyncio.Event()
 
         def tell(_call: object) -> None:
             with suppress(RuntimeError):  # Nobody waits any more: the loop is closed.
                 loop.call_soon_threadsafe(done.set)
 
-        call = stub.TranscribeChunks.future(requests, **how)
+        call = self._stub.TranscribeChunks.future(requests, **how)
         call.add_done_callback(tell)
         try:
             await done.wait()
@@ -47,14 +46,4 @@ class Uploads:
 
     def close(self) -> None:
         """Close the connection; calls that run end."""
-        if self._channel is not None:
-            self._channel.close()
-
-    def _connection(self) -> grpc.Channel:
-        if self._channel is None:
-            self._channel = (
-                grpc.secure_channel(self._target, self._credentials, OPTIONS)
-                if self._credentials
-                else grpc.insecure_channel(self._target, OPTIONS)
-            )
-        return self._channel
+        self._channel.close()

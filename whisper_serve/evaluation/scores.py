@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +12,10 @@ import jiwer
 from sacrebleu import BLEU
 from whisper.normalizers import BasicTextNormalizer, EnglishTextNormalizer
 
-from whisper_serve.speech.languages import UNSPACED
+from whisper_serve.speech.languages import UNSPACED, UNSPACED_LETTER
 
 NGRAM: Final = 5
 """Words in a row that a text says again only if it loops, or if that is what was said."""
-_UNSPACED_LETTER: Final = re.compile("[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff]")
-"""Thai, Lao, Burmese, Japanese and Chinese letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +103,7 @@ def superfluous(found: Iterable[Repeat]) -> int:
 
 def word_count(text: str) -> int:
     """Words of a text in whatever language; where words are not spaced, letters."""
-    return len(_UNSPACED_LETTER.sub(r" \g<0> ", normalized(text, "")).split())
+    return len(UNSPACED_LETTER.sub(r" \g<0> ", normalized(text, "")).split())
 
 
 def bleu(translations: Sequence[str], references: Sequence[str]) -> float:

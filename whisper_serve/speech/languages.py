@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 #: Code → English name, in the order of Whisper's language tokens (the last, `yue`, came with large-v3).
 LANGUAGES: dict[str, str] = {
     "en": "english",
@@ -126,6 +128,8 @@ _CODES: dict[str, str] = {name: code for code, name in LANGUAGES.items()} | ALIA
 
 #: Languages written without spaces between words (the set by which Whisper's tokenizer splits words).
 UNSPACED: frozenset[str] = frozenset({"ja", "lo", "my", "th", "yue", "zh"})
+#: A letter or mark of their scripts: Thai and Lao, Burmese, kana and CJK, and those of full width.
+UNSPACED_LETTER = re.compile("[\u0e00-\u0eff\u1000-\u109f\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]")
 
 
 def language_code(value: str) -> str:

@@ -6,19 +6,16 @@ file.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from whisper_serve.speech.languages import UNSPACED
+from whisper_serve.speech.languages import UNSPACED, UNSPACED_LETTER
 
 #: Mel frames (10 ms) a second: the unit of `Segment.seek`.
 FRAMES_PER_SECOND = 100
 #: Window starts fall on mel frames and token timestamps on 20 ms, so nothing is lost at two decimals.
 TIME_DECIMALS = 2
-#: Letters and marks of the scripts of `UNSPACED`: Thai and Lao, Burmese, kana and CJK, and those of full width.
-_UNSPACED_LETTER = re.compile("[\u0e00-\u0eff\u1000-\u109f\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +199,7 @@ def needs_space(before: str, after: str, language: str) -> bool:
 def _is_spaced(text: Iterable[str]) -> bool:
     """Whether the first letter, and what stands before it, is of a script that has spaces."""
     for letter in text:
-        if _UNSPACED_LETTER.match(letter):
+        if UNSPACED_LETTER.match(letter):
             return False
         if letter.isalpha():
             return True
